@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! A checkpoint of several safetensors files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{SafetensorsFile, Tensors};
+use crate::error::{Error, Result};
+
+/// The weight files of the checkpoint in `dir`, in the order to read them.
+///
+/// `model.safetensors` when it is there; else the files that `model.safetensors.index.json` names; else every
+/// `model*.safetensors`, by name.
+///
+/// # Errors
+/// [`Error::Io`] when `dir` cannot be read, [`Error::File`] when it holds no weights, when the index is malformed, or
+/// when a file that it names is missing.
+pub fn shard_paths(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let dir = dir.as_ref();
+    let entries = std::fs::read_dir(dir).map_err(|source| Error::io(dir, source))?;
+    let single = dir.join("model.safetensors");
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    let index = dir.join("model.safetensors.index.json");
+    if index.is_file() {
+        let names: BTreeSet<String> = weight_map(&index)?.into_values().collect();
+        return Ok(names.into_iter().map(|name| dir.join(name)).collect());
+    }
+    let mut shards = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::io(dir, source))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("model") && name.ends_with(".safetensors") {
+            shards.push(entry.path());
+        }
+    }
+    if shards.is_empty() {
+        return Err(Error::file(dir, "no weights: expected model.safetensors, or an index and its shards"));
+    }
+    shards.sort();
+    Ok(shards)
+}
+
+/// Which file each weight is in, from an index.
+fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
+    let text = std::fs::read(index).map_err(|source| Error::io(index, source))?;
+    let json: Value =
+        serde_json::from_slice(&text).map_err(|e| Error::file(index, format!("not valid JSON: {e}")))?;
+    let map = json
+        .get("weight_map")
+        .and_then(Value::as_object)
+        .ok_or_else(|| Error::file(index, "weight_map: expected an object of file names"))?;
+    if map.is_empty() {
+        return Err(Error::file(index, "weight_map: names no weights"));
+    }
+    let dir = index.parent().unwrap_or(Path::new(""));
+    let mut checked = BTreeSet::new();
+    map.iter()
+        .map(|(weight, file)| {
+            let wrong = |what: &str| Error::file(index, format!("weight_map: {weight:?}: {what}"));
+            let file = file.as_str().ok_or_else(|| wrong("expected a file name"))?;
+            // An index comes with the checkpoint: it may name its neighbours, and nothing else.
+            if !matches!(Path::new(file).components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]) {
+                return Err(wrong(&format!("{file:?} is not a plain file name")));
+            }
+            if checked.insert(file.to_owned()) && !dir.join(file).is_file() {
+                return Err(wrong(&format!("the file {file:?} is missing")));
+            }
+            Ok((weight.clone(), file.to_owned()))
+        })
+        .collect()
+}
+
+/// All tensors of the checkpoint in `dir`.
+///
+/// - `progress`: called after each tensor with the bytes taken over so far and the bytes there are
+///
+/// # Errors
+/// As [`shard_paths`], [`SafetensorsFile::open`] and [`SafetensorsFile::tensor`]; [`Error::Tensor`] when two shards hold
+/// a tensor of one name, [`Error::File`] when the index names a tensor that its file lacks.
+pub fn load_sharded(dir: impl AsRef<Path>, mut progress: impl FnMut(u64, u64)) -> Result<Tensors> {
+    let dir = dir.as_ref();
+    let files = shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<Vec<_>>>()?;
+    if let [_, _, ..] = files.as_slice() {
+        check_index(dir, &files)?;
+    }
+    // Headers first: a bad one is found before a gigabyte has been read.
+    let mut total = 0u64;
+    for file in &files {
+        for name in file.names() {
+            total += file.info(name)?.nbytes as u64;
+        }
+    }
+    let (mut all, mut done) = (Tensors::default(), 0u64);
+    for file in files {
+        for name in file.names() {
+            let tensor = file.tensor(name)?;
+            done += tensor.nbytes() as u64;
+            if all.tensors.insert(name.to_owned(), tensor).is_some() {
+                let message = "another shard has a tensor of this name".to_owned();
+                return Err(Error::Tensor { path: file.path().to_path_buf(), name: name.to_owned(), message });
+            }
+            progress(done, total);
+        }
+        all.metadata.extend(file.metadata());
+    }
+    Ok(all)
+}
+
+/// Checks that every weight of the index, if there is one, is where it says.
+fn check_index(dir: &Path, files: &[SafetensorsFile]) -> Result<()> {
+    let index = dir.join("model.safetensors.index.json");
+    if !index.is_file() {
+        return Ok(());
+    }
+    for (weight, file) in weight_map(&index)? {
+        let shard = files.iter().find(|f| f.path().file_name().is_some_and(|name| name.to_string_lossy() == file));
+        if shard.is_none_or(|shard| shard.info(&weight).is_err()) {
+            return Err(Error::file(&index, format!("weight_map: {weight:?} is not in {file:?}")));
+        }
+    }
+    Ok(())
+}

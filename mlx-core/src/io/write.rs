@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Writing: whole, or not at all.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use super::dtype_to_file;
+use crate::Array;
+use crate::error::{Error, Result};
+
+/// Writes arrays as a safetensors file. Evaluates them.
+///
+/// The file appears whole under `path`, replacing what was there, or not at all.
+///
+/// # Errors
+/// [`Error::Argument`] when a name occurs twice or is reserved, [`Error::Io`] when the disk refuses,
+/// [`Error::Mlx`] when a computation fails.
+pub fn save_safetensors<'a, N: AsRef<str>>(
+    path: impl AsRef<Path>,
+    tensors: impl IntoIterator<Item = (N, &'a Array)>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let op = "save_safetensors";
+    let mut sorted: BTreeMap<String, &Array> = BTreeMap::new();
+    for (name, array) in tensors {
+        let name = name.as_ref();
+        if name == "__metadata__" {
+            return Err(Error::argument(op, "tensors", "the name \"__metadata__\" is reserved by the format"));
+        }
+        if sorted.insert(name.to_owned(), array).is_some() {
+            return Err(Error::argument(op, "tensors", format!("{name:?} occurs twice")));
+        }
+    }
+    crate::eval(sorted.values().copied())?;
+    let header = header(&sorted, metadata).map_err(|message| Error::argument(op, "tensors", message))?;
+    atomically(path, |file| {
+        let path = file.path.clone();
+        let io = |source| Error::io(&path, source);
+        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+        file.write_all(&header).map_err(io)?;
+        for array in sorted.values() {
+            array.with_bytes(|bytes| file.write_all(bytes))?.map_err(io)?;
+        }
+        Ok(())
+    })
+}
+
+/// The JSON header, padded so that the tensors begin at a multiple of eight bytes.
+fn header(tensors: &BTreeMap<String, &Array>, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
+    let mut end = 0usize;
+    let infos = tensors
+        .iter()
+        .map(|(name, array)| {
+            let begin = end;
+            end += array.nbytes();
+            let shape = array.shape().iter().map(|&dim| usize::try_from(dim).unwrap_or_default()).collect();
+            (name.clone(), TensorInfo { dtype: dtype_to_file(array.dtype()), shape, data_offsets: (begin, end) })
+        })
+        .collect();
+    let metadata = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());
+    let header = Metadata::new(metadata, infos).map_err(|e| e.to_string())?;
+    let mut json = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
+    json.resize(json.len().next_multiple_of(8), b' ');
+    Ok(json)
+}
+
+/// A file being written by [`atomically`]. Its errors should name [`PartialFile::path`].
+#[derive(Debug)]
+pub struct PartialFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl PartialFile {
+    /// The path that the file will have.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Write for PartialFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes a file so that it appears whole under `path`, or not at all.
+///
+/// The bytes go to a temporary file in the same folder, reach the disk, and are then renamed. What is not a regular file,
+/// such as a pipe or a device, is written to directly. A symbolic link stays one: what it points to is replaced.
+///
+/// # Errors
+/// What `write` returns; [`Error::Io`] when the disk refuses. Nothing is left behind then.
+pub fn atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut PartialFile) -> Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    let io = |source| Error::io(path, source);
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if fs::metadata(&target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let file = File::options().write(true).open(&target).map_err(io)?;
+        let mut partial = PartialFile { path: path.to_path_buf(), file: BufWriter::new(file) };
+        write(&mut partial)?;
+        return partial.flush().map_err(io);
+    }
+    let dir = match target.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let temporary = builder().tempfile_in(dir).map_err(io)?;
+    let (file, temporary) = temporary.into_parts();
+    let mut partial = PartialFile { path: path.to_path_buf(), file: BufWriter::with_capacity(1 << 20, file) };
+    write(&mut partial)?;
+    partial.flush().map_err(io)?;
+    partial.file.get_ref().sync_all().map_err(io)?;
+    drop(partial);
+    temporary.persist(&target).map_err(|e| io(e.error))
+}
+
+/// Temporary files get the permissions that any new file would get.
+fn builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".partial");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder
+}

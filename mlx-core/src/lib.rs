@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Arrays on Apple's MLX: lazy, typed at run time, safe.
+//!
+//! An [`Array`] is a reference to a node of a lazy graph. Ops extend the graph and return at once; reading a value
+//! computes what it needs. Ops are methods where one operand is clearly the subject, and functions otherwise; operators
+//! between arrays return a [`Result`], because shapes are only known at run time.
+//!
+//! ```
+//! # fn main() -> mlx_core::Result<()> {
+//! use mlx_core::Array;
+//!
+//! let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2])?;
+//! let y = (&x.matmul(&x)? + 1.0)?;
+//! assert_eq!(y.to_vec::<f32>()?, [8.0, 11.0, 16.0, 23.0]);
+//! # Ok(()) }
+//! ```
+//!
+//! Reading order: [`Array`] and [`Element`], then the ops by family, [`fast`] for the fused kernels of language models,
+//! [`io`] for checkpoints, [`Stream`] for where things run, and [`SharedArray`] for the way between threads.
+
+pub mod fast;
+pub mod io;
+pub mod memory;
+pub mod random;
+pub mod transform;
+
+mod array;
+mod closure;
+mod device;
+mod dtype;
+mod element;
+mod error;
+mod eval;
+mod ffi;
+mod ops;
+mod shared;
+mod vector;
+
+pub use array::Array;
+pub use device::{Device, DeviceKind, Stream};
+pub use dtype::Dtype;
+pub use element::{Complex64, Element};
+pub use error::{Error, Result};
+pub use eval::{async_eval, eval};
+pub use half::{bf16, f16};
+pub use ops::*;
+pub use shared::SharedArray;

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What the library's allocator holds, and what it may hold. All figures are bytes, for the whole process.
+
+use crate::error::Result;
+use crate::ffi::call;
+
+macro_rules! figure {
+    ($(#[$meta:meta])* $name:ident, $f:ident) => {
+        $(#[$meta])*
+        ///
+        /// # Errors
+        /// [`crate::Error::Mlx`] when the backend cannot tell.
+        pub fn $name() -> Result<usize> {
+            // SAFETY: op contract.
+            unsafe { call!(copy usize = $f()) }
+        }
+    };
+}
+
+macro_rules! limit {
+    ($(#[$meta:meta])* $name:ident, $f:ident) => {
+        $(#[$meta])*
+        ///
+        /// Returns the limit that was in force before.
+        ///
+        /// # Errors
+        /// [`crate::Error::Mlx`] when the backend refuses the limit.
+        pub fn $name(bytes: usize) -> Result<usize> {
+            // SAFETY: op contract.
+            unsafe { call!(copy usize = $f(bytes)) }
+        }
+    };
+}
+
+figure! {
+    /// Bytes of live arrays.
+    active_memory, mlx_get_active_memory
+}
+figure! {
+    /// Bytes of freed buffers that are kept for reuse.
+    cache_memory, mlx_get_cache_memory
+}
+figure! {
+    /// The most bytes of live arrays since the start or the last [`reset_peak_memory`].
+    peak_memory, mlx_get_peak_memory
+}
+figure! {
+    /// The bytes past which allocation waits for running work to finish.
+    memory_limit, mlx_get_memory_limit
+}
+limit! {
+    /// Sets the bytes past which allocation waits for running work to finish. It is a guideline, not a bound.
+    set_memory_limit, mlx_set_memory_limit
+}
+limit! {
+    /// Sets the most bytes of freed buffers that are kept for reuse.
+    ///
+    /// The default on the CPU is 32 MB: larger temporaries go back to the system each time, and come back page by page.
+    set_cache_limit, mlx_set_cache_limit
+}
+limit! {
+    /// Sets the bytes that may be wired down for the GPU; Metal only.
+    set_wired_limit, mlx_set_wired_limit
+}
+
+/// Makes [`peak_memory`] start again from the bytes now live.
+///
+/// # Errors
+/// [`crate::Error::Mlx`] when the backend cannot.
+pub fn reset_peak_memory() -> Result<()> {
+    // SAFETY: op contract.
+    unsafe { call!(mlx_reset_peak_memory()) }
+}
+
+/// Gives the buffers kept for reuse back to the system.
+///
+/// # Errors
+/// [`crate::Error::Mlx`] when the backend cannot.
+pub fn clear_cache() -> Result<()> {
+    // SAFETY: op contract.
+    unsafe { call!(mlx_clear_cache()) }
+}
