@@ -210,9 +210,13 @@ impl Array {
         if found != T::DTYPE {
             return Err(Error::Dtype { op: "to_vec", expected: T::DTYPE, found });
         }
-        self.with_bytes(|bytes| {
-            // mlx's buffers are aligned for every element type.
-            bytemuck::cast_slice::<u8, <T as Sealed>::Storage>(bytes).iter().map(|&s| T::from_storage(s)).collect()
+        self.with_bytes(|bytes| match bytemuck::try_cast_slice::<u8, <T as Sealed>::Storage>(bytes) {
+            Ok(storage) => storage.iter().map(|&s| T::from_storage(s)).collect(),
+            // No elements, or a view of smaller elements that begins between two of these.
+            Err(_) => bytes
+                .chunks_exact(found.size())
+                .map(|chunk| T::from_storage(bytemuck::pod_read_unaligned(chunk)))
+                .collect(),
         })
     }
 

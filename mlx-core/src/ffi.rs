@@ -253,3 +253,107 @@ pub(crate) mod live {
         COUNT.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Array;
+
+    /// Bytes of this process that are in memory.
+    #[cfg(target_os = "linux")]
+    fn resident() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    fn mismatched_matmul(a: &Array, b: &Array) -> Result<Array> {
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_matmul(a.as_raw(), b.as_raw(), crate::device::stream())) }
+    }
+
+    #[test]
+    fn failing_calls_leave_no_handle_and_no_memory() {
+        let a = Array::from_slice(&[0.0f32; 6], &[2, 3]).unwrap();
+        let fail = |n: usize| {
+            for _ in 0..n {
+                assert!(mismatched_matmul(&a, &a).is_err());
+            }
+        };
+        fail(1000);
+        let handles = live::count();
+        #[cfg(target_os = "linux")]
+        let before = resident();
+        fail(200_000);
+        assert_eq!(live::count(), handles);
+        // Other tests run beside this one, so the bound is loose; a handle a call would be far above it.
+        #[cfg(target_os = "linux")]
+        assert!(resident().saturating_sub(before) < 200_000 * 200, "{} bytes grew", resident() - before);
+    }
+
+    #[test]
+    fn error_says_what_failed_without_a_place_on_the_build_machine() {
+        let a = Array::from_slice(&[0.0f32; 6], &[2, 3]).unwrap();
+        let message = mismatched_matmul(&a, &a).unwrap_err().to_string();
+        assert!(message.starts_with("matmul: ") && message.contains("(2,3)"), "{message}");
+        assert!(!message.contains(".cpp"), "{message}");
+        assert_eq!(without_source_position("no dog at home"), "no dog at home");
+        assert_eq!(without_source_position("gone at /a b/ops.cpp:12"), "gone");
+    }
+
+    #[test]
+    fn message_of_an_earlier_failure_is_not_given_again() {
+        let a = Array::from_slice(&[0.0f32; 6], &[2, 3]).unwrap();
+        assert!(mismatched_matmul(&a, &a).is_err());
+        let bogus = sys::mlx_map_string_to_array { ctx: std::ptr::null_mut() };
+        // SAFETY: an empty map fails cleanly; the key is a NUL-terminated constant.
+        let error = unsafe { call!(Array = mlx_map_string_to_array_get(bogus, c"absent".as_ptr())) }.unwrap_err();
+        assert!(!error.to_string().contains("matmul"), "{error}");
+    }
+
+    #[test]
+    fn format_directives_in_a_path_are_only_text() {
+        handle! {
+            Map(mlx_map_string_to_array): mlx_map_string_to_array_new, mlx_map_string_to_array_free
+        }
+        handle! {
+            Texts(mlx_map_string_to_string): mlx_map_string_to_string_new, mlx_map_string_to_string_free
+        }
+        for name in ["%s%n%s%n.safetensors", "%p%x%s%s%s%s%s%s%s%s.safetensors", "%n%n%n%n.safetensors", "100%"] {
+            let path = c_string("load", "path", name).unwrap();
+            // SAFETY: op contract.
+            let error = unsafe {
+                call!((Map, Texts) = mlx_load_safetensors(path.as_ptr(), crate::device::stream()))
+            }
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn nul_in_a_string_is_an_error_that_names_the_argument() {
+        let error = c_string("load", "path", "a\0b").unwrap_err().to_string();
+        assert!(error.contains("path") && error.contains("NUL"), "{error}");
+    }
+
+    #[test]
+    fn empty_handles_fail_cleanly() {
+        let empty = <Array as Handle>::empty();
+        assert!(empty.is_empty());
+        assert!(empty.eval().is_err());
+        assert!(empty.shape().is_empty());
+        assert!(mismatched_matmul(&empty, &empty).is_err());
+        drop(empty.clone());
+    }
+
+    #[test]
+    fn handle_of_one_thread_is_counted_there() {
+        let before = live::count();
+        let a = Array::scalar(1u8).unwrap();
+        let b = a.clone();
+        assert_eq!(live::count(), before + 2);
+        drop((a, b));
+        assert_eq!(live::count(), before);
+    }
+}
