@@ -8,6 +8,7 @@
 //! As with every mapped file, another process must not shorten one that is being read. The length is checked before
 //! each tensor, which turns all but the narrowest of such races into an error.
 
+mod parallel;
 mod read;
 mod shards;
 mod write;

@@ -12,11 +12,15 @@ use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
+use super::parallel::take_all;
 use super::{Tensors, dtype_from_file};
 use crate::array::element_count;
 use crate::error::{Error, Result};
-use crate::ffi::{c_len, call};
-use crate::{Array, Dtype};
+use crate::ffi::{Handle, c_len, call, sys};
+use crate::{Array, DeviceKind, Dtype, Stream};
+
+/// Tensors larger than this are copied in pieces of it, so that peak memory is the weights and one piece.
+pub(super) const PIECE: usize = 32 << 20;
 
 /// What the header of a file says of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +146,11 @@ impl SafetensorsFile {
         if nbytes == 0 || bytes.as_ptr().align_offset(dtype.size()) != 0 {
             return Array::from_bytes(bytes, &shape, dtype);
         }
+        if nbytes > PIECE
+            && let Some(array) = self.copy_in_pieces(begin, bytes, &shape, dtype)?
+        {
+            return Ok(array);
+        }
         let (array, copied) = self.take_over(bytes, &shape, dtype)?;
         if copied {
             self.release(begin, nbytes);
@@ -178,6 +187,33 @@ impl SafetensorsFile {
         Ok((array, returned.load(Ordering::Acquire)))
     }
 
+    /// Copies a large tensor piece by piece, releasing the pages of each, so that it is never in memory twice.
+    ///
+    /// `None` where the array's buffer is not plain host memory, as on a GPU.
+    fn copy_in_pieces(&self, begin: usize, bytes: &[u8], shape: &[i32], dtype: Dtype) -> Result<Option<Array>> {
+        if Stream::current()?.device()?.kind()? != DeviceKind::Cpu {
+            return Ok(None);
+        }
+        // SAFETY: op contract.
+        let array =
+            unsafe { call!(Array = mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), crate::device::stream())) }?;
+        array.eval()?;
+        // SAFETY: op contract.
+        let in_order = unsafe { call!(copy bool = _mlx_array_is_row_contiguous(array.as_raw())) }?;
+        // SAFETY: op contract. The array is evaluated, so there is a buffer behind it.
+        let target = unsafe { sys::mlx_array_data_uint8(array.as_raw()) }.cast_mut();
+        if !in_order || target.is_null() {
+            return Ok(None);
+        }
+        for (i, piece) in bytes.chunks(PIECE).enumerate() {
+            // SAFETY: the buffer is host memory of `bytes.len()` bytes, filled with zeros one by one (a row-contiguous
+            // array of this size shares no byte between two elements), and nobody else has this array yet.
+            unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), target.add(i * PIECE), piece.len()) };
+            self.release(begin + i * PIECE, piece.len());
+        }
+        Ok(Some(array))
+    }
+
     /// Releases the pages that lie wholly inside a tensor that has been copied.
     fn release(&self, begin: usize, length: usize) {
         // The largest page in use; a range too small for it is not worth a system call.
@@ -208,6 +244,7 @@ impl std::fmt::Debug for SafetensorsFile {
 /// As [`SafetensorsFile::open`] and [`SafetensorsFile::tensor`].
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Tensors> {
     let file = SafetensorsFile::open(path)?;
-    let tensors = file.names().map(|name| Ok((name.to_owned(), file.tensor(name)?))).collect::<Result<_>>()?;
-    Ok(Tensors { tensors, metadata: file.metadata() })
+    let metadata = file.metadata();
+    let tensors = take_all(&[file], |_, _| ())?.into_iter().map(|(_, name, array)| (name, array)).collect();
+    Ok(Tensors { tensors, metadata })
 }

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
+use super::parallel::take_all;
 use super::{SafetensorsFile, Tensors};
 use crate::error::{Error, Result};
 
@@ -82,30 +83,20 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
 /// # Errors
 /// As [`shard_paths`], [`SafetensorsFile::open`] and [`SafetensorsFile::tensor`]; [`Error::Tensor`] when two shards hold
 /// a tensor of one name, [`Error::File`] when the index names a tensor that its file lacks.
-pub fn load_sharded(dir: impl AsRef<Path>, mut progress: impl FnMut(u64, u64)) -> Result<Tensors> {
+pub fn load_sharded(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Tensors> {
     let dir = dir.as_ref();
     let files = shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<Vec<_>>>()?;
     if let [_, _, ..] = files.as_slice() {
         check_index(dir, &files)?;
     }
-    // Headers first: a bad one is found before a gigabyte has been read.
-    let mut total = 0u64;
-    for file in &files {
-        for name in file.names() {
-            total += file.info(name)?.nbytes as u64;
+    let mut all = Tensors::default();
+    for (index, name, array) in take_all(&files, progress)? {
+        if all.tensors.insert(name.clone(), array).is_some() {
+            let message = "another shard has a tensor of this name".to_owned();
+            return Err(Error::Tensor { path: files[index].path().to_path_buf(), name, message });
         }
     }
-    let (mut all, mut done) = (Tensors::default(), 0u64);
-    for file in files {
-        for name in file.names() {
-            let tensor = file.tensor(name)?;
-            done += tensor.nbytes() as u64;
-            if all.tensors.insert(name.to_owned(), tensor).is_some() {
-                let message = "another shard has a tensor of this name".to_owned();
-                return Err(Error::Tensor { path: file.path().to_path_buf(), name: name.to_owned(), message });
-            }
-            progress(done, total);
-        }
+    for file in &files {
         all.metadata.extend(file.metadata());
     }
     Ok(all)
