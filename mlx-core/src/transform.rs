@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Functions of functions: derivatives of anything written with this crate's ops.
 
+use std::collections::BTreeSet;
 use std::ffi::c_int;
 
 use crate::Array;
@@ -22,7 +23,7 @@ handle! {
 ///
 /// # Errors
 /// Whatever `function` returns, as it is; [`Error::Argument`] when `arguments` is empty or names no input,
-/// [`Error::Mlx`] when the first result is not a scalar. A panic in `function` goes on in the caller.
+/// [`Error::Shape`] when the first result is not a scalar. A panic in `function` goes on in the caller.
 ///
 /// # Examples
 /// ```
@@ -48,8 +49,17 @@ where
             Ok(raw) if n < inputs.len() => Ok(raw),
             _ => Err(Error::argument(op, "arguments", format!("{n} is not one of {} inputs", inputs.len()))),
         })
-        .collect::<Result<Vec<_>>>()?;
-    let closure = Closure::new(function)?;
+        .collect::<Result<BTreeSet<_>>>()?;
+    // The library takes a set, and gives the gradients in rising order.
+    let argnums: Vec<c_int> = argnums.into_iter().collect();
+    let closure = Closure::new(move |inputs| {
+        let results = function(inputs)?;
+        match results.first() {
+            Some(first) if first.ndim() == 0 => Ok(results),
+            Some(first) => Err(Error::shape(op, format!("the first result must be a scalar, found {first:?}"))),
+            None => Err(Error::shape(op, "the function gave no result")),
+        }
+    })?;
     let inputs = VectorArray::from_arrays(inputs)?;
     // SAFETY: op contract.
     let function = unsafe {
@@ -59,7 +69,13 @@ where
     let (values, grads) = unsafe {
         call!((VectorArray, VectorArray) = mlx_closure_value_and_grad_apply(function.as_raw(), inputs.as_raw()))
     }?;
-    Ok((values.to_arrays()?, grads.to_arrays()?))
+    let grads = grads.to_arrays()?;
+    let ordered = arguments
+        .iter()
+        .filter_map(|&n| argnums.iter().position(|&raw| usize::try_from(raw) == Ok(n)))
+        .filter_map(|place| grads.get(place).cloned())
+        .collect();
+    Ok((values.to_arrays()?, ordered))
 }
 
 /// The results of `function` at `primals`, and `cotangents` pulled back through it to each of `primals`.

@@ -1,2 +1,71 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The ops, one family a file.
+//! The ops, one family a file. They never evaluate.
+
+mod arith;
+mod compare;
+mod create;
+mod gather;
+mod linalg;
+mod quant;
+mod reduce;
+mod shape;
+mod sort;
+
+pub use compare::where_;
+pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};
+pub use quant::{QuantMode, Quantization, Quantized, dequantize};
+pub use shape::{broadcast_arrays, concatenate, meshgrid, stack};
+pub use sort::Side;
+
+use crate::Array;
+use crate::ffi::{Handle, sys};
+
+/// Ops of one operand without parameters. `$(..)*` is the doc, which ends in the dtype and the source.
+macro_rules! unary {
+    ($($(#[$doc:meta])* $name:ident => $f:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`crate::Error::Mlx`] when the dtype is not supported.
+        pub fn $name(&self) -> Result<Array> {
+            // SAFETY: op contract.
+            unsafe { call!(Array = $f(self.as_raw(), stream())) }
+        }
+    )*};
+}
+pub(crate) use unary;
+
+/// Ops of two operands without parameters, which broadcast.
+macro_rules! binary {
+    ($($(#[$doc:meta])* $name:ident => $f:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`crate::Error::Mlx`] when the shapes do not broadcast or the dtypes are not supported.
+        pub fn $name(&self, other: &Array) -> Result<Array> {
+            // SAFETY: op contract.
+            unsafe { call!(Array = $f(self.as_raw(), other.as_raw(), stream())) }
+        }
+    )*};
+}
+pub(crate) use binary;
+
+/// Lends an empty handle for an operand that is absent.
+pub(crate) fn opt(array: Option<&Array>) -> sys::mlx_array {
+    array.map_or(sys::mlx_array { ctx: std::ptr::null_mut() }, Handle::as_raw)
+}
+
+pub(crate) fn optional_float(value: Option<f32>) -> sys::mlx_optional_float {
+    sys::mlx_optional_float { value: value.unwrap_or_default(), has_value: value.is_some() }
+}
+
+pub(crate) fn optional_int(value: Option<i32>) -> sys::mlx_optional_int {
+    sys::mlx_optional_int { value: value.unwrap_or_default(), has_value: value.is_some() }
+}
+
+pub(crate) fn optional_dtype(value: Option<crate::Dtype>) -> sys::mlx_optional_dtype {
+    sys::mlx_optional_dtype {
+        value: value.unwrap_or(crate::Dtype::Float32).to_raw(),
+        has_value: value.is_some(),
+    }
+}

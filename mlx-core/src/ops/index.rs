@@ -1,0 +1,832 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Slices: by range, by index, by array, and by where they start.
+//!
+//! [`Array::index`] follows NumPy. What it takes is a tuple or a list of [`Index`]es, one for each axis from the first
+//! on; axes that are not named are kept whole.
+
+use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+
+use super::gather::{bounded_starts, broadcast_shape};
+use super::sort::position;
+use crate::device::stream;
+use crate::error::{Error, Result};
+use crate::ffi::{Handle, call};
+use crate::{Array, Dtype};
+
+/// What to take of one axis.
+///
+/// Made from an `i32`, a range of `i32`, [`step`], [`Ellipsis`], [`NewAxis`] or an `&Array`.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Index<'a> {
+    /// One place, negative from the end; the axis is left out of the result.
+    At(i32),
+    /// Places from `start` on and before `stop`, every `step`-th; negative bounds count from the end, and bounds
+    /// outside the axis are moved to its ends, as in Python.
+    Slice {
+        /// The first place; without one, the first in the direction of `step`.
+        start: Option<i32>,
+        /// The place before which to stop; without one, the axis is followed to its end.
+        stop: Option<i32>,
+        /// How far it is from one place to the next; negative to go backwards, never 0.
+        step: i32,
+    },
+    /// All axes that no other index names.
+    Ellipsis,
+    /// An axis of 1 that the array does not have.
+    NewAxis,
+    /// The places that an array of integers names; its shape takes the place of the axis. See [`Array::take`] for indices out of range.
+    Take(&'a Array),
+}
+
+/// The index that stands for all axes not named: NumPy's `...`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ellipsis;
+
+/// The index that inserts an axis of 1: NumPy's `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewAxis;
+
+/// Every `step`-th place of a range: `step(.., -1)` goes backwards, `step(1.., 2)` takes every second one.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, step};
+/// let a = Array::from_slice(&[0, 1, 2, 3, 4, 5], &[6])?;
+/// assert_eq!(a.index((step(1.., 2),))?.to_vec::<i32>()?, [1, 3, 5]);
+/// assert_eq!(a.index((step(.., -2),))?.to_vec::<i32>()?, [5, 3, 1]);
+/// # Ok(()) }
+/// ```
+pub fn step(range: impl RangeBounds<i32>, step: i32) -> Index<'static> {
+    let start = match range.start_bound() {
+        Bound::Included(&start) => Some(start),
+        // No range of Rust's own excludes its start.
+        Bound::Excluded(&start) => Some(start.saturating_add(1)),
+        Bound::Unbounded => None,
+    };
+    let stop = match range.end_bound() {
+        // `..=-1` reaches the last place, behind which there is no index.
+        Bound::Included(&-1) => None,
+        Bound::Included(&stop) => Some(stop.saturating_add(1)),
+        Bound::Excluded(&stop) => Some(stop),
+        Bound::Unbounded => None,
+    };
+    Index::Slice { start, stop, step }
+}
+
+impl From<i32> for Index<'_> {
+    fn from(index: i32) -> Self {
+        Self::At(index)
+    }
+}
+
+impl From<Ellipsis> for Index<'_> {
+    fn from(_: Ellipsis) -> Self {
+        Self::Ellipsis
+    }
+}
+
+impl From<NewAxis> for Index<'_> {
+    fn from(_: NewAxis) -> Self {
+        Self::NewAxis
+    }
+}
+
+impl<'a> From<&'a Array> for Index<'a> {
+    fn from(indices: &'a Array) -> Self {
+        Self::Take(indices)
+    }
+}
+
+/// A list of indices, one for each axis: a tuple of up to six, an array, a slice or a vector of [`Index`], or a single
+/// index.
+pub trait IndexList<'a> {
+    /// The indices in order.
+    fn into_indices(self) -> Vec<Index<'a>>;
+}
+
+macro_rules! single {
+    ($($range:ty),* $(,)?) => {$(
+        impl From<$range> for Index<'_> {
+            fn from(range: $range) -> Self {
+                step(range, 1)
+            }
+        }
+        single!(list $range);
+    )*};
+    (list $index:ty) => {
+        impl<'a> IndexList<'a> for $index {
+            fn into_indices(self) -> Vec<Index<'a>> {
+                vec![self.into()]
+            }
+        }
+    };
+}
+
+single!(
+    Range<i32>,
+    RangeFrom<i32>,
+    RangeTo<i32>,
+    RangeInclusive<i32>,
+    RangeToInclusive<i32>,
+    RangeFull,
+);
+single!(list i32);
+single!(list Ellipsis);
+single!(list NewAxis);
+single!(list &'a Array);
+single!(list Index<'a>);
+
+macro_rules! tuples {
+    ($($name:ident)*) => {
+        impl<'a, $($name: Into<Index<'a>>),*> IndexList<'a> for ($($name,)*) {
+            #[expect(non_snake_case, reason = "each variable has the name of its type")]
+            fn into_indices(self) -> Vec<Index<'a>> {
+                let ($($name,)*) = self;
+                vec![$($name.into()),*]
+            }
+        }
+    };
+}
+
+tuples!(A);
+tuples!(A B);
+tuples!(A B C);
+tuples!(A B C D);
+tuples!(A B C D E);
+tuples!(A B C D E F);
+
+impl<'a, T: Into<Index<'a>>, const N: usize> IndexList<'a> for [T; N] {
+    fn into_indices(self) -> Vec<Index<'a>> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<'a> IndexList<'a> for &[Index<'a>] {
+    fn into_indices(self) -> Vec<Index<'a>> {
+        self.to_vec()
+    }
+}
+
+impl<'a> IndexList<'a> for Vec<Index<'a>> {
+    fn into_indices(self) -> Vec<Index<'a>> {
+        self
+    }
+}
+
+/// A regular run of places on one axis, all of which exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    start: i32,
+    step: i32,
+    count: i32,
+}
+
+impl Run {
+    fn whole(size: i32) -> Self {
+        Self { start: 0, step: 1, count: size }
+    }
+
+    /// Python's slice of an axis of `size`; `step` is not 0.
+    fn slice(start: Option<i32>, stop: Option<i32>, step: i32, size: i32) -> Self {
+        let (size, step) = (i64::from(size), i64::from(step));
+        // The places at which a run in this direction may begin or stop.
+        let (lowest, highest) = if step > 0 { (0, size) } else { (-1, size - 1) };
+        let place = |bound: Option<i32>, absent: i64| {
+            bound.map_or(absent, |bound| {
+                let bound = i64::from(bound);
+                (if bound < 0 { bound + size } else { bound }).clamp(lowest, highest)
+            })
+        };
+        let (start, stop) = if step > 0 {
+            (place(start, lowest), place(stop, highest))
+        } else {
+            (place(start, highest), place(stop, lowest))
+        };
+        let count = if step > 0 { (stop - start + step - 1) / step } else { (stop - start + step + 1) / step };
+        // All of these lie between −1 and the size of the axis, or are the step that was given as an `i32`.
+        match i32::try_from(count) {
+            Ok(count) if count > 1 => {
+                Self { start: i32::try_from(start).unwrap_or(0), step: i32::try_from(step).unwrap_or(1), count }
+            }
+            Ok(1) => Self { start: i32::try_from(start).unwrap_or(0), step: 1, count: 1 },
+            _ => Self { start: 0, step: 1, count: 0 },
+        }
+    }
+
+    /// Where the run stops, as MLX wants it: exclusive, and below every negative index for "before the first".
+    fn stop(self, size: i32) -> i32 {
+        let last = i64::from(self.start) + i64::from(self.step) * (i64::from(self.count) - 1);
+        let stop = last + i64::from(self.step.signum());
+        match self.count {
+            0 => 0,
+            _ if stop < 0 => -size - 1,
+            _ => i32::try_from(stop).unwrap_or(i32::MAX),
+        }
+    }
+
+    fn is_whole(self, size: i32) -> bool {
+        self == Self::whole(size)
+    }
+}
+
+/// What a list of indices means for one array.
+struct Plan<'a> {
+    /// One for each axis of the array.
+    runs: Vec<Run>,
+    /// The arrays among the indices, with the axis that each is for.
+    arrays: Vec<(i32, &'a Array)>,
+    /// The axes that an integer names.
+    at: Vec<i32>,
+    /// The axes of the result, in order.
+    layout: Vec<Place>,
+}
+
+/// An axis of the result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// What is left of this axis of the array.
+    Kept(i32),
+    /// One of length 1 that the array does not have.
+    New,
+    /// The axes that all arrays broadcast to.
+    Taken,
+}
+
+impl<'a> Plan<'a> {
+    fn new(op: &'static str, shape: &[i32], indices: &[Index<'a>]) -> Result<Self> {
+        let named = indices.iter().filter(|i| !matches!(i, Index::Ellipsis | Index::NewAxis)).count();
+        let ellipses = indices.iter().filter(|i| matches!(i, Index::Ellipsis)).count();
+        let Some(unnamed) = shape.len().checked_sub(named) else {
+            let message = format!("{named} indices are too many for shape {shape:?}");
+            return Err(Error::argument(op, "indices", message));
+        };
+        if ellipses > 1 {
+            return Err(Error::argument(op, "indices", "only one ellipsis can stand for the other axes"));
+        }
+        let mut plan =
+            Self { runs: Vec::with_capacity(shape.len()), arrays: vec![], at: vec![], layout: vec![] };
+        let takes = indices.iter().any(|i| matches!(i, Index::Take(_)));
+        // NumPy's rule: beside an array an integer is an array too, and what arrays give stands where they stand if
+        // they stand together, else in front.
+        let is_taken = |i: &Index<'_>| matches!(i, Index::Take(_)) || (takes && matches!(i, Index::At(_)));
+        let first = indices.iter().position(is_taken);
+        let together = match (first, indices.iter().rposition(is_taken)) {
+            (Some(first), Some(last)) => indices.iter().take(last).skip(first).all(is_taken),
+            _ => true,
+        };
+        if takes && !together {
+            plan.layout.push(Place::Taken);
+        }
+        let rest = if ellipses == 0 { Some(Index::Ellipsis) } else { None };
+        for (i, index) in indices.iter().chain(&rest).enumerate() {
+            if takes && together && Some(i) == first {
+                plan.layout.push(Place::Taken);
+            }
+            plan.push(op, shape, *index, unnamed)?;
+        }
+        Ok(plan)
+    }
+
+    fn push(&mut self, op: &'static str, shape: &[i32], index: Index<'a>, unnamed: usize) -> Result<()> {
+        if let Index::Ellipsis = index {
+            for _ in 0..unnamed {
+                let (axis, size) = self.next_axis(op, shape)?;
+                self.layout.push(Place::Kept(axis));
+                self.runs.push(Run::whole(size));
+            }
+            return Ok(());
+        }
+        if let Index::NewAxis = index {
+            self.layout.push(Place::New);
+            return Ok(());
+        }
+        let (axis, size) = self.next_axis(op, shape)?;
+        match index {
+            Index::Slice { step: 0, .. } => {
+                return Err(Error::argument(op, "step", "expected a step other than 0"));
+            }
+            Index::Slice { start, stop, step } => {
+                self.layout.push(Place::Kept(axis));
+                self.runs.push(Run::slice(start, stop, step, size));
+            }
+            Index::At(index) => {
+                self.at.push(axis);
+                self.runs.push(Run { start: position(op, index, size)?, step: 1, count: 1 });
+            }
+            Index::Take(indices) => {
+                if indices.dtype() == Dtype::Bool {
+                    let message = "a mask selects a number of elements that only its values tell: use `where_` or `masked_scatter`";
+                    return Err(Error::argument(op, "indices", message));
+                }
+                self.arrays.push((axis, indices));
+                self.runs.push(Run::whole(size));
+            }
+            Index::Ellipsis | Index::NewAxis => {}
+        }
+        Ok(())
+    }
+
+    fn next_axis(&self, op: &'static str, shape: &[i32]) -> Result<(i32, i32)> {
+        let axis = self.runs.len();
+        match (i32::try_from(axis), shape.get(axis)) {
+            (Ok(axis), Some(&size)) => Ok((axis, size)),
+            _ => Err(Error::argument(op, "indices", format!("too many for shape {shape:?}"))),
+        }
+    }
+
+    /// The shape that the arrays broadcast to.
+    fn taken_shape(&self, op: &'static str) -> Result<Vec<i32>> {
+        broadcast_shape(op, &self.arrays.iter().map(|(_, array)| *array).collect::<Vec<_>>())
+    }
+
+    /// Whether `axis` is one that an array names.
+    fn is_taken(&self, axis: i32) -> bool {
+        self.arrays.iter().any(|&(taken, _)| taken == axis)
+    }
+}
+
+impl Array {
+    /// The part of this array that the indices name, as in NumPy.
+    ///
+    /// - shape: axis by axis; see [`Index`]. Several arrays of indices broadcast together, and what they give stands in the
+    ///   place of the first, or in front of all axes when other indices stand between them
+    /// - dtype: any, kept
+    /// - source: `mlx_slice`, `mlx_take_axis`, `mlx_gather`
+    ///
+    /// # Errors
+    /// [`Error::Index`] when an integer is out of range, [`Error::Argument`] when there are more indices than axes or a
+    /// step is 0; for arrays as [`Array::take`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Ellipsis, NewAxis, step};
+    /// let a = Array::from_slice(&[0, 1, 2, 3, 4, 5], &[2, 3])?;
+    /// assert_eq!(a.index((.., -1))?.to_vec::<i32>()?, [2, 5]);
+    /// assert_eq!(a.index((Ellipsis, step(.., -1)))?.to_vec::<i32>()?, [2, 1, 0, 5, 4, 3]);
+    /// assert_eq!(a.index((0, NewAxis, 1..))?.shape(), [1, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index<'a>(&self, indices: impl IndexList<'a>) -> Result<Array> {
+        const OP: &str = "index";
+        let plan = Plan::new(OP, self.shape(), &indices.into_indices())?;
+        let part = self.runs(&plan.runs)?;
+        let (part, mut axes) = part.take_arrays(OP, &plan)?;
+        let part = if plan.at.is_empty() {
+            part
+        } else {
+            let gone = |place: &Place| matches!(place, Place::Kept(axis) if plan.at.contains(axis));
+            let positions = expand(&axes, &plan, OP)?;
+            let squeezed: Vec<i32> =
+                positions.iter().zip(0..).filter(|(place, _)| gone(place)).map(|(_, i)| i).collect();
+            axes.retain(|place| !gone(place));
+            part.squeeze_axes(&squeezed)?
+        };
+        // Arrays give their axes first where they were gathered; their place may be elsewhere.
+        let wanted: Vec<Place> = plan.layout.iter().copied().filter(|place| *place != Place::New).collect();
+        let part = if axes == wanted {
+            part
+        } else {
+            let (have, want) = (expand(&axes, &plan, OP)?, expand(&wanted, &plan, OP)?);
+            part.transpose_axes(&permutation(&have, &want))?
+        };
+        let new: Vec<i32> = expand(&plan.layout, &plan, OP)?
+            .iter()
+            .zip(0..)
+            .filter(|(place, _)| **place == Place::New)
+            .map(|(_, i)| i)
+            .collect();
+        if new.is_empty() { Ok(part) } else { part.expand_dims_axes(&new) }
+    }
+
+    /// Applies the arrays of a plan to a part that the runs have been applied to; also the axes of the result.
+    fn take_arrays(&self, op: &'static str, plan: &Plan<'_>) -> Result<(Array, Vec<Place>)> {
+        let kept = (0..).zip(self.shape()).map(|(axis, _)| Place::Kept(axis));
+        match plan.arrays.as_slice() {
+            [] => Ok((self.clone(), kept.collect())),
+            &[(axis, indices)] => {
+                let place = |p| if p == Place::Kept(axis) { Place::Taken } else { p };
+                Ok((self.take(indices, axis)?, kept.map(place).collect()))
+            }
+            several => {
+                let (axes, indices): (Vec<i32>, Vec<&Array>) = several.iter().copied().unzip();
+                let sizes: Vec<i32> = (0..)
+                    .zip(self.shape())
+                    .map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size })
+                    .collect();
+                let leading = broadcast_shape(op, &indices)?.len();
+                let gathered = self.gather(&indices, &axes, &sizes)?;
+                let squeezed: Vec<i32> = axes
+                    .iter()
+                    .filter_map(|axis| axis.checked_add(i32::try_from(leading).ok()?))
+                    .collect();
+                let rest = kept.filter(|p| !matches!(p, Place::Kept(axis) if plan.is_taken(*axis)));
+                let places = std::iter::once(Place::Taken).chain(rest).collect();
+                Ok((gathered.squeeze_axes(&squeezed)?, places))
+            }
+        }
+    }
+
+    /// This array with the part that [`Array::index`] would give replaced by `update`, which broadcasts to it.
+    ///
+    /// Where arrays of indices name a place twice, one of the updates is there.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update`, `mlx_scatter`
+    ///
+    /// # Errors
+    /// As [`Array::index`]; [`Error::Shape`] when the update does not broadcast to the part.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3], &[2, 2])?;
+    /// let b = a.index_update((.., 1), &Array::scalar(9)?)?;
+    /// assert_eq!(b.to_vec::<i32>()?, [0, 9, 2, 9]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index_update<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
+        const OP: &str = "index_update";
+        let plan = Plan::new(OP, self.shape(), &indices.into_indices())?;
+        let taken = plan.taken_shape(OP)?;
+        let dim = |place: &Place| match place {
+            Place::Kept(axis) => vec![usize::try_from(*axis).ok().and_then(|a| plan.runs.get(a)).map_or(1, |r| r.count)],
+            Place::New => vec![1],
+            Place::Taken => taken.clone(),
+        };
+        let shape: Vec<i32> = plan.layout.iter().flat_map(dim).collect();
+        let update = broadcast_update(OP, update, &shape)?;
+        let part_shape: Vec<i32> = plan.runs.iter().map(|run| run.count).collect();
+        if plan.arrays.is_empty() {
+            // Only axes of 1 come and go.
+            return self.update_runs(&update.reshape(&part_shape)?, &plan.runs);
+        }
+        // Out of range is an error even where nothing is written.
+        let part = self.runs(&plan.runs)?;
+        let (axes, arrays): (Vec<i32>, Vec<&Array>) = plan.arrays.iter().copied().unzip();
+        // The updates of a scatter begin with the axes of the indices.
+        let want: Vec<Place> = {
+            let kept = plan.layout.iter().copied().filter(|place| *place != Place::Taken);
+            std::iter::once(Place::Taken).chain(kept).collect()
+        };
+        let (have, want) = (expand(&plan.layout, &plan, OP)?, expand(&want, &plan, OP)?);
+        let update = update.transpose_axes(&permutation(&have, &want))?;
+        let slice: Vec<i32> = (0..)
+            .zip(&part_shape)
+            .map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size })
+            .collect();
+        let updates = update.reshape(&[&taken[..], &slice].concat())?;
+        let part = part.scatter(&arrays, &updates, &axes)?;
+        self.update_runs(&part, &plan.runs)
+    }
+
+    /// The places from `start` on and before `stop` of each axis, as in Python: negative ones count from the end, and
+    /// bounds outside an axis are moved to its ends.
+    ///
+    /// - shape: `[N..]` → `[stop − start ..]`; one bound each for every axis
+    /// - dtype: any, kept
+    /// - source: `mlx_slice`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is not one bound for each axis.
+    pub fn slice(&self, start: &[i32], stop: &[i32]) -> Result<Array> {
+        self.runs(&self.plan_slices("slice", start, stop, None)?)
+    }
+
+    /// [`Array::slice`] with a step for each axis; a negative one goes backwards, from `start` down to above `stop`.
+    ///
+    /// - shape: `[N..]` → `[⌈(stop − start) / strides⌉ ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_slice`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is not one bound and stride for each axis or a stride is 0.
+    pub fn slice_strided(&self, start: &[i32], stop: &[i32], strides: &[i32]) -> Result<Array> {
+        self.runs(&self.plan_slices("slice_strided", start, stop, Some(strides))?)
+    }
+
+    /// [`Array::slice`] of one axis; the others are kept whole.
+    ///
+    /// - shape: `[A.., N, B..]` → `[A.., stop − start, B..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_slice`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `axis` is out of range.
+    pub fn slice_axis(&self, axis: i32, start: i32, stop: i32) -> Result<Array> {
+        self.runs(&self.plan_axis("slice_axis", axis, start, stop)?)
+    }
+
+    /// This array with the part that [`Array::slice`] would give replaced by `update`, which broadcasts to it.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update`
+    ///
+    /// # Errors
+    /// As [`Array::slice`]; [`Error::Shape`] when the update does not broadcast.
+    pub fn slice_update(&self, update: &Array, start: &[i32], stop: &[i32]) -> Result<Array> {
+        let runs = self.plan_slices("slice_update", start, stop, None)?;
+        self.update_slice("slice_update", update, &runs)
+    }
+
+    /// This array with the part that [`Array::slice_strided`] would give replaced by `update`, which broadcasts to it.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update`
+    ///
+    /// # Errors
+    /// As [`Array::slice_strided`]; [`Error::Shape`] when the update does not broadcast.
+    pub fn slice_update_strided(
+        &self,
+        update: &Array,
+        start: &[i32],
+        stop: &[i32],
+        strides: &[i32],
+    ) -> Result<Array> {
+        let runs = self.plan_slices("slice_update_strided", start, stop, Some(strides))?;
+        self.update_slice("slice_update_strided", update, &runs)
+    }
+
+    /// This array with the part that [`Array::slice_axis`] would give replaced by `update`, which broadcasts to it.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update`
+    ///
+    /// # Errors
+    /// As [`Array::slice_axis`]; [`Error::Shape`] when the update does not broadcast.
+    pub fn slice_update_axis(&self, update: &Array, axis: i32, start: i32, stop: i32) -> Result<Array> {
+        let runs = self.plan_axis("slice_update_axis", axis, start, stop)?;
+        self.update_slice("slice_update_axis", update, &runs)
+    }
+
+    /// The slice of `sizes` that begins at `start[i]` on axis `axes[i]` and at 0 on all others, where `start` may still
+    /// have to be computed.
+    ///
+    /// A start that is known must leave room for the slice; one to be computed is clamped to where it does, as
+    /// [`Array::take`] says of indices.
+    ///
+    /// - shape: `[N..]` → `sizes`, one for each axis
+    /// - dtype: any, kept; `start` integer, `[axes]`, counted from the front
+    /// - source: `mlx_slice_dynamic`
+    ///
+    /// # Errors
+    /// [`Error::Index`] when a known start leaves no room, [`Error::Argument`] when an axis is out of range or named
+    /// twice, there is not one start for each of `axes`, or a size is longer than its axis.
+    pub fn slice_dynamic(&self, start: &Array, axes: &[i32], sizes: &[i32]) -> Result<Array> {
+        const OP: &str = "slice_dynamic";
+        let shape = self.shape();
+        if sizes.len() != shape.len() || sizes.iter().zip(shape).any(|(size, dim)| !(0..=*dim).contains(size)) {
+            let message = format!("expected a size up to {shape:?} for each axis, found {sizes:?}");
+            return Err(Error::argument(OP, "sizes", message));
+        }
+        let (axes, start) = self.dynamic_start(OP, start, axes, sizes)?;
+        if axes.is_empty() {
+            return self.slice(&vec![0; sizes.len()], sizes);
+        }
+        // SAFETY: op contract. The slice lies within the array, or is clamped into it.
+        unsafe {
+            call!(Array = mlx_slice_dynamic(
+                self.as_raw(),
+                start.as_raw(),
+                axes.as_ptr(),
+                axes.len(),
+                sizes.as_ptr(),
+                sizes.len(),
+                stream(),
+            ))
+        }
+    }
+
+    /// This array with the slice that [`Array::slice_dynamic`] would give for the shape of `update` replaced by it.
+    ///
+    /// - shape: kept; `update` has as many axes, none longer
+    /// - dtype: any, kept, the update converted to it; `start` as in [`Array::slice_dynamic`]
+    /// - source: `mlx_slice_update_dynamic`
+    ///
+    /// # Errors
+    /// As [`Array::slice_dynamic`]; [`Error::Shape`] when the update does not fit.
+    pub fn slice_update_dynamic(&self, update: &Array, start: &Array, axes: &[i32]) -> Result<Array> {
+        const OP: &str = "slice_update_dynamic";
+        let (shape, sizes) = (self.shape(), update.shape());
+        if sizes.len() != shape.len() || sizes.iter().zip(shape).any(|(size, dim)| size > dim) {
+            let message = format!("an update of {sizes:?} does not fit into {shape:?}");
+            return Err(Error::shape(OP, message));
+        }
+        let (axes, start) = self.dynamic_start(OP, start, axes, sizes)?;
+        if update.size() == 0 {
+            return Ok(self.clone());
+        }
+        if axes.is_empty() {
+            return self.slice_update(update, &vec![0; sizes.len()], sizes);
+        }
+        // SAFETY: op contract. The slice lies within the array, or is clamped into it.
+        unsafe {
+            call!(Array = mlx_slice_update_dynamic(
+                self.as_raw(),
+                update.as_raw(),
+                start.as_raw(),
+                axes.as_ptr(),
+                axes.len(),
+                stream(),
+            ))
+        }
+    }
+
+    /// The axes of a dynamic slice of `sizes` counted from the front, and a start that leaves room for it.
+    fn dynamic_start(
+        &self,
+        op: &'static str,
+        start: &Array,
+        axes: &[i32],
+        sizes: &[i32],
+    ) -> Result<(Vec<i32>, Array)> {
+        let mut resolved = Vec::with_capacity(axes.len());
+        let mut fits = Vec::with_capacity(axes.len());
+        for &axis in axes {
+            let (axis, dim) = self.axis(op, axis)?;
+            if resolved.contains(&axis) {
+                return Err(Error::argument(op, "axes", format!("axis {axis} is named twice")));
+            }
+            resolved.push(axis);
+            fits.push((dim, usize::try_from(axis).ok().and_then(|axis| sizes.get(axis)).copied().unwrap_or(dim)));
+        }
+        let start = bounded_starts(op, start, &fits)?;
+        Ok((resolved, start))
+    }
+
+    fn plan_slices(
+        &self,
+        op: &'static str,
+        start: &[i32],
+        stop: &[i32],
+        strides: Option<&[i32]>,
+    ) -> Result<Vec<Run>> {
+        let shape = self.shape();
+        let lists = [("start", Some(start)), ("stop", Some(stop)), ("strides", strides)];
+        for (argument, list) in lists.into_iter().filter_map(|(name, list)| Some((name, list?))) {
+            if list.len() != shape.len() {
+                let message = format!("expected one for each axis of {shape:?}, found {list:?}");
+                return Err(Error::argument(op, argument, message));
+            }
+        }
+        if strides.is_some_and(|strides| strides.contains(&0)) {
+            return Err(Error::argument(op, "strides", "expected strides other than 0"));
+        }
+        let strides = strides.unwrap_or(&[]).iter().copied().chain(std::iter::repeat(1));
+        let bounds = start.iter().zip(stop).zip(strides).zip(shape);
+        Ok(bounds.map(|(((&a, &b), step), &size)| Run::slice(Some(a), Some(b), step, size)).collect())
+    }
+
+    fn plan_axis(&self, op: &'static str, axis: i32, start: i32, stop: i32) -> Result<Vec<Run>> {
+        let (axis, _) = self.axis(op, axis)?;
+        let run = |(i, &size)| {
+            if i == axis { Run::slice(Some(start), Some(stop), 1, size) } else { Run::whole(size) }
+        };
+        Ok((0..).zip(self.shape()).map(run).collect())
+    }
+
+    fn runs(&self, runs: &[Run]) -> Result<Array> {
+        let shape = self.shape();
+        if runs.iter().zip(shape).all(|(run, &size)| run.is_whole(size)) {
+            return Ok(self.clone());
+        }
+        let (start, stop, step) = bounds(runs, shape);
+        // SAFETY: op contract.
+        unsafe {
+            call!(Array = mlx_slice(
+                self.as_raw(),
+                start.as_ptr(),
+                start.len(),
+                stop.as_ptr(),
+                stop.len(),
+                step.as_ptr(),
+                step.len(),
+                stream(),
+            ))
+        }
+    }
+
+    fn update_slice(&self, op: &'static str, update: &Array, runs: &[Run]) -> Result<Array> {
+        let shape: Vec<i32> = runs.iter().map(|run| run.count).collect();
+        self.update_runs(&broadcast_update(op, update, &shape)?, runs)
+    }
+
+    /// Replaces the runs by `update`, which has their shape.
+    fn update_runs(&self, update: &Array, runs: &[Run]) -> Result<Array> {
+        let shape = self.shape();
+        if runs.iter().any(|run| run.count == 0) {
+            return Ok(self.clone());
+        }
+        if runs.iter().zip(shape).all(|(run, &size)| run.is_whole(size)) {
+            return update.astype(self.dtype());
+        }
+        let (start, stop, step) = bounds(runs, shape);
+        // SAFETY: op contract.
+        unsafe {
+            call!(Array = mlx_slice_update(
+                self.as_raw(),
+                update.as_raw(),
+                start.as_ptr(),
+                start.len(),
+                stop.as_ptr(),
+                stop.len(),
+                step.as_ptr(),
+                step.len(),
+                stream(),
+            ))
+        }
+    }
+}
+
+/// Start, stop and step of each run, as MLX wants them.
+fn bounds(runs: &[Run], shape: &[i32]) -> (Vec<i32>, Vec<i32>, Vec<i32>) {
+    (
+        runs.iter().map(|run| run.start).collect(),
+        runs.iter().zip(shape).map(|(run, &size)| run.stop(size)).collect(),
+        runs.iter().map(|run| run.step).collect(),
+    )
+}
+
+/// `update` broadcast to `shape`; leading axes of 1 that `shape` does not have are dropped, as NumPy does.
+fn broadcast_update(op: &'static str, update: &Array, shape: &[i32]) -> Result<Array> {
+    let found = update.shape();
+    let surplus = found.len().saturating_sub(shape.len());
+    let (extra, own) = found.split_at(surplus);
+    let fits = extra.iter().all(|&dim| dim == 1)
+        && own.iter().rev().zip(shape.iter().rev()).all(|(&n, &m)| n == m || n == 1);
+    if !fits {
+        return Err(Error::shape(op, format!("an update of {found:?} does not broadcast to {shape:?}")));
+    }
+    let update = if surplus == 0 { update.clone() } else { update.reshape(own)? };
+    if update.shape() == shape { Ok(update) } else { update.broadcast_to(shape) }
+}
+
+/// `places` with one entry for each axis: what arrays give has as many as they broadcast to.
+fn expand(places: &[Place], plan: &Plan<'_>, op: &'static str) -> Result<Vec<Place>> {
+    let taken = plan.taken_shape(op)?.len();
+    let repeat = |place: &Place| std::iter::repeat_n(*place, if *place == Place::Taken { taken } else { 1 });
+    Ok(places.iter().flat_map(repeat).collect())
+}
+
+/// Where each axis of `want` is found in `have`; equal ones keep their order.
+fn permutation(have: &[Place], want: &[Place]) -> Vec<i32> {
+    let mut left: Vec<(i32, Place)> = (0..).zip(have.iter().copied()).collect();
+    let find = |place: &Place| {
+        let at = left.iter().position(|(_, have)| have == place)?;
+        Some(left.remove(at).0)
+    };
+    want.iter().filter_map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_pythons_slices() {
+        let bounds = [None, Some(-7), Some(-3), Some(-1), Some(0), Some(1), Some(4), Some(9), Some(i32::MIN), Some(i32::MAX)];
+        for size in [0, 1, 5] {
+            for start in bounds {
+                for stop in bounds {
+                    for step in [1, 2, -1, -3, 7, i32::MAX, i32::MIN] {
+                        let run = Run::slice(start, stop, step, size);
+                        let places: Vec<i64> =
+                            (0..run.count).map(|i| i64::from(run.start) + i64::from(run.step) * i64::from(i)).collect();
+                        assert_eq!(places, by_walking(start, stop, step, size), "{start:?}..{stop:?} by {step} of {size}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Python's rule, one place at a time.
+    fn by_walking(start: Option<i32>, stop: Option<i32>, step: i32, size: i32) -> Vec<i64> {
+        let size = i64::from(size);
+        let from_front = |bound: i32| if bound < 0 { i64::from(bound) + size } else { i64::from(bound) };
+        let (mut place, step) = match start {
+            Some(start) => (from_front(start), i64::from(step)),
+            None if step > 0 => (0, i64::from(step)),
+            None => (size - 1, i64::from(step)),
+        };
+        place = if step > 0 { place.max(0) } else { place.min(size - 1) };
+        let mut places = vec![];
+        while (0..size).contains(&place) {
+            let before_stop = stop.is_none_or(|stop| {
+                if step > 0 { place < from_front(stop) } else { place > from_front(stop) }
+            });
+            if !before_stop {
+                break;
+            }
+            places.push(place);
+            place += step;
+        }
+        places
+    }
+}
