@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
+#[repr(C)]
+#[derive(Debug)]
+pub struct FILE {
+    _opaque: [u8; 0],
+}
 
 #[derive(PartialEq, Copy, Clone, Hash, Debug, Default)]
 #[repr(C)]
@@ -15,26 +20,11 @@ pub struct mlx_string_ {
 const _: () = {
     ["Size of mlx_string_"][::std::mem::size_of::<mlx_string_>() - 8usize];
     ["Alignment of mlx_string_"][::std::mem::align_of::<mlx_string_>() - 8usize];
-    ["Offset of field: mlx_string_::ctx"][::std::mem::offset_of!(mlx_string_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_string_::ctx",
+    ][::std::mem::offset_of!(mlx_string_, ctx) - 0usize];
 };
 pub type mlx_string = mlx_string_;
-unsafe extern "C" {
-    pub fn mlx_string_new() -> mlx_string;
-}
-unsafe extern "C" {
-    pub fn mlx_string_new_data(str_: *const ::std::os::raw::c_char) -> mlx_string;
-}
-unsafe extern "C" {
-    pub fn mlx_string_set(str_: *mut mlx_string, src: mlx_string) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_string_data(str_: mlx_string) -> *const ::std::os::raw::c_char;
-}
-unsafe extern "C" {
-    pub fn mlx_string_free(str_: mlx_string) -> ::std::os::raw::c_int;
-}
-pub type __off_t = ::std::os::raw::c_long;
-pub type __off64_t = ::std::os::raw::c_long;
 pub type mlx_complex64_t = __BindgenComplex<f32>;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -45,7 +35,9 @@ pub struct mlx_array_ {
 const _: () = {
     ["Size of mlx_array_"][::std::mem::size_of::<mlx_array_>() - 8usize];
     ["Alignment of mlx_array_"][::std::mem::align_of::<mlx_array_>() - 8usize];
-    ["Offset of field: mlx_array_::ctx"][::std::mem::offset_of!(mlx_array_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_array_::ctx",
+    ][::std::mem::offset_of!(mlx_array_, ctx) - 0usize];
 };
 pub type mlx_array = mlx_array_;
 pub const MLX_BOOL: mlx_dtype_ = 0;
@@ -64,223 +56,6 @@ pub const MLX_BFLOAT16: mlx_dtype_ = 12;
 pub const MLX_COMPLEX64: mlx_dtype_ = 13;
 pub type mlx_dtype_ = ::std::os::raw::c_uint;
 pub use self::mlx_dtype_ as mlx_dtype;
-unsafe extern "C" {
-    pub fn mlx_dtype_size(dtype: mlx_dtype) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_array_tostring(str_: *mut mlx_string, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new() -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_free(arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_bool(val: bool) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_int(val: ::std::os::raw::c_int) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_float32(val: f32) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_float(val: f32) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_float64(val: f64) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_double(val: f64) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_complex(real_val: f32, imag_val: f32) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_data(
-        data: *const ::std::os::raw::c_void,
-        shape: *const ::std::os::raw::c_int,
-        dim: ::std::os::raw::c_int,
-        dtype: mlx_dtype,
-    ) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_data_managed(
-        data: *mut ::std::os::raw::c_void,
-        shape: *const ::std::os::raw::c_int,
-        dim: ::std::os::raw::c_int,
-        dtype: mlx_dtype,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_new_data_managed_payload(
-        data: *mut ::std::os::raw::c_void,
-        shape: *const ::std::os::raw::c_int,
-        dim: ::std::os::raw::c_int,
-        dtype: mlx_dtype,
-        payload: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_array;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set(arr: *mut mlx_array, src: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_bool(arr: *mut mlx_array, val: bool) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_int(
-        arr: *mut mlx_array,
-        val: ::std::os::raw::c_int,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_float32(arr: *mut mlx_array, val: f32) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_float(arr: *mut mlx_array, val: f32) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_float64(arr: *mut mlx_array, val: f64) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_double(arr: *mut mlx_array, val: f64) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_complex(
-        arr: *mut mlx_array,
-        real_val: f32,
-        imag_val: f32,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_set_data(
-        arr: *mut mlx_array,
-        data: *const ::std::os::raw::c_void,
-        shape: *const ::std::os::raw::c_int,
-        dim: ::std::os::raw::c_int,
-        dtype: mlx_dtype,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_itemsize(arr: mlx_array) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_array_size(arr: mlx_array) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_array_nbytes(arr: mlx_array) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_array_ndim(arr: mlx_array) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_array_shape(arr: mlx_array) -> *const ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_strides(arr: mlx_array) -> *const usize;
-}
-unsafe extern "C" {
-    pub fn mlx_array_dim(arr: mlx_array, dim: ::std::os::raw::c_int) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_dtype(arr: mlx_array) -> mlx_dtype;
-}
-unsafe extern "C" {
-    pub fn mlx_array_eval(arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_bool(res: *mut bool, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_uint8(res: *mut u8, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_uint16(res: *mut u16, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_uint32(res: *mut u32, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_uint64(res: *mut u64, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_int8(res: *mut i8, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_int16(res: *mut i16, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_int32(res: *mut i32, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_int64(res: *mut i64, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_float32(res: *mut f32, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_float64(res: *mut f64, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_item_complex64(
-        res: *mut mlx_complex64_t,
-        arr: mlx_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_bool(arr: mlx_array) -> *const bool;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_uint8(arr: mlx_array) -> *const u8;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_uint16(arr: mlx_array) -> *const u16;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_uint32(arr: mlx_array) -> *const u32;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_uint64(arr: mlx_array) -> *const u64;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_int8(arr: mlx_array) -> *const i8;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_int16(arr: mlx_array) -> *const i16;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_int32(arr: mlx_array) -> *const i32;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_int64(arr: mlx_array) -> *const i64;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_float32(arr: mlx_array) -> *const f32;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_float64(arr: mlx_array) -> *const f64;
-}
-unsafe extern "C" {
-    pub fn mlx_array_data_complex64(arr: mlx_array) -> *const mlx_complex64_t;
-}
-unsafe extern "C" {
-    pub fn _mlx_array_is_available(res: *mut bool, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn _mlx_array_wait(arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn _mlx_array_is_contiguous(res: *mut bool, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn _mlx_array_is_row_contiguous(res: *mut bool, arr: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn _mlx_array_is_col_contiguous(res: *mut bool, arr: mlx_array) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_map_string_to_array_ {
@@ -288,40 +63,17 @@ pub struct mlx_map_string_to_array_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_map_string_to_array_"]
-        [::std::mem::size_of::<mlx_map_string_to_array_>() - 8usize];
-    ["Alignment of mlx_map_string_to_array_"]
-        [::std::mem::align_of::<mlx_map_string_to_array_>() - 8usize];
-    ["Offset of field: mlx_map_string_to_array_::ctx"]
-        [::std::mem::offset_of!(mlx_map_string_to_array_, ctx) - 0usize];
+    [
+        "Size of mlx_map_string_to_array_",
+    ][::std::mem::size_of::<mlx_map_string_to_array_>() - 8usize];
+    [
+        "Alignment of mlx_map_string_to_array_",
+    ][::std::mem::align_of::<mlx_map_string_to_array_>() - 8usize];
+    [
+        "Offset of field: mlx_map_string_to_array_::ctx",
+    ][::std::mem::offset_of!(mlx_map_string_to_array_, ctx) - 0usize];
 };
 pub type mlx_map_string_to_array = mlx_map_string_to_array_;
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_new() -> mlx_map_string_to_array;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_set(
-        map: *mut mlx_map_string_to_array,
-        src: mlx_map_string_to_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_free(map: mlx_map_string_to_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_insert(
-        map: mlx_map_string_to_array,
-        key: *const ::std::os::raw::c_char,
-        value: mlx_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_get(
-        value: *mut mlx_array,
-        map: mlx_map_string_to_array,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_map_string_to_array_iterator_ {
@@ -330,33 +82,20 @@ pub struct mlx_map_string_to_array_iterator_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_map_string_to_array_iterator_"]
-        [::std::mem::size_of::<mlx_map_string_to_array_iterator_>() - 16usize];
-    ["Alignment of mlx_map_string_to_array_iterator_"]
-        [::std::mem::align_of::<mlx_map_string_to_array_iterator_>() - 8usize];
-    ["Offset of field: mlx_map_string_to_array_iterator_::ctx"]
-        [::std::mem::offset_of!(mlx_map_string_to_array_iterator_, ctx) - 0usize];
-    ["Offset of field: mlx_map_string_to_array_iterator_::map_ctx"]
-        [::std::mem::offset_of!(mlx_map_string_to_array_iterator_, map_ctx) - 8usize];
+    [
+        "Size of mlx_map_string_to_array_iterator_",
+    ][::std::mem::size_of::<mlx_map_string_to_array_iterator_>() - 16usize];
+    [
+        "Alignment of mlx_map_string_to_array_iterator_",
+    ][::std::mem::align_of::<mlx_map_string_to_array_iterator_>() - 8usize];
+    [
+        "Offset of field: mlx_map_string_to_array_iterator_::ctx",
+    ][::std::mem::offset_of!(mlx_map_string_to_array_iterator_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_map_string_to_array_iterator_::map_ctx",
+    ][::std::mem::offset_of!(mlx_map_string_to_array_iterator_, map_ctx) - 8usize];
 };
 pub type mlx_map_string_to_array_iterator = mlx_map_string_to_array_iterator_;
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_iterator_new(
-        map: mlx_map_string_to_array,
-    ) -> mlx_map_string_to_array_iterator;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_iterator_free(
-        it: mlx_map_string_to_array_iterator,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_array_iterator_next(
-        key: *mut *const ::std::os::raw::c_char,
-        value: *mut mlx_array,
-        it: mlx_map_string_to_array_iterator,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_map_string_to_string_ {
@@ -364,40 +103,17 @@ pub struct mlx_map_string_to_string_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_map_string_to_string_"]
-        [::std::mem::size_of::<mlx_map_string_to_string_>() - 8usize];
-    ["Alignment of mlx_map_string_to_string_"]
-        [::std::mem::align_of::<mlx_map_string_to_string_>() - 8usize];
-    ["Offset of field: mlx_map_string_to_string_::ctx"]
-        [::std::mem::offset_of!(mlx_map_string_to_string_, ctx) - 0usize];
+    [
+        "Size of mlx_map_string_to_string_",
+    ][::std::mem::size_of::<mlx_map_string_to_string_>() - 8usize];
+    [
+        "Alignment of mlx_map_string_to_string_",
+    ][::std::mem::align_of::<mlx_map_string_to_string_>() - 8usize];
+    [
+        "Offset of field: mlx_map_string_to_string_::ctx",
+    ][::std::mem::offset_of!(mlx_map_string_to_string_, ctx) - 0usize];
 };
 pub type mlx_map_string_to_string = mlx_map_string_to_string_;
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_new() -> mlx_map_string_to_string;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_set(
-        map: *mut mlx_map_string_to_string,
-        src: mlx_map_string_to_string,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_free(map: mlx_map_string_to_string) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_insert(
-        map: mlx_map_string_to_string,
-        key: *const ::std::os::raw::c_char,
-        value: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_get(
-        value: *mut *const ::std::os::raw::c_char,
-        map: mlx_map_string_to_string,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_map_string_to_string_iterator_ {
@@ -406,33 +122,20 @@ pub struct mlx_map_string_to_string_iterator_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_map_string_to_string_iterator_"]
-        [::std::mem::size_of::<mlx_map_string_to_string_iterator_>() - 16usize];
-    ["Alignment of mlx_map_string_to_string_iterator_"]
-        [::std::mem::align_of::<mlx_map_string_to_string_iterator_>() - 8usize];
-    ["Offset of field: mlx_map_string_to_string_iterator_::ctx"]
-        [::std::mem::offset_of!(mlx_map_string_to_string_iterator_, ctx) - 0usize];
-    ["Offset of field: mlx_map_string_to_string_iterator_::map_ctx"]
-        [::std::mem::offset_of!(mlx_map_string_to_string_iterator_, map_ctx) - 8usize];
+    [
+        "Size of mlx_map_string_to_string_iterator_",
+    ][::std::mem::size_of::<mlx_map_string_to_string_iterator_>() - 16usize];
+    [
+        "Alignment of mlx_map_string_to_string_iterator_",
+    ][::std::mem::align_of::<mlx_map_string_to_string_iterator_>() - 8usize];
+    [
+        "Offset of field: mlx_map_string_to_string_iterator_::ctx",
+    ][::std::mem::offset_of!(mlx_map_string_to_string_iterator_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_map_string_to_string_iterator_::map_ctx",
+    ][::std::mem::offset_of!(mlx_map_string_to_string_iterator_, map_ctx) - 8usize];
 };
 pub type mlx_map_string_to_string_iterator = mlx_map_string_to_string_iterator_;
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_iterator_new(
-        map: mlx_map_string_to_string,
-    ) -> mlx_map_string_to_string_iterator;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_iterator_free(
-        it: mlx_map_string_to_string_iterator,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_map_string_to_string_iterator_next(
-        key: *mut *const ::std::os::raw::c_char,
-        value: *mut *const ::std::os::raw::c_char,
-        it: mlx_map_string_to_string_iterator,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_optional_int_ {
@@ -442,11 +145,15 @@ pub struct mlx_optional_int_ {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of mlx_optional_int_"][::std::mem::size_of::<mlx_optional_int_>() - 8usize];
-    ["Alignment of mlx_optional_int_"][::std::mem::align_of::<mlx_optional_int_>() - 4usize];
-    ["Offset of field: mlx_optional_int_::value"]
-        [::std::mem::offset_of!(mlx_optional_int_, value) - 0usize];
-    ["Offset of field: mlx_optional_int_::has_value"]
-        [::std::mem::offset_of!(mlx_optional_int_, has_value) - 4usize];
+    [
+        "Alignment of mlx_optional_int_",
+    ][::std::mem::align_of::<mlx_optional_int_>() - 4usize];
+    [
+        "Offset of field: mlx_optional_int_::value",
+    ][::std::mem::offset_of!(mlx_optional_int_, value) - 0usize];
+    [
+        "Offset of field: mlx_optional_int_::has_value",
+    ][::std::mem::offset_of!(mlx_optional_int_, has_value) - 4usize];
 };
 pub type mlx_optional_int = mlx_optional_int_;
 #[repr(C)]
@@ -457,12 +164,18 @@ pub struct mlx_optional_float_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_optional_float_"][::std::mem::size_of::<mlx_optional_float_>() - 8usize];
-    ["Alignment of mlx_optional_float_"][::std::mem::align_of::<mlx_optional_float_>() - 4usize];
-    ["Offset of field: mlx_optional_float_::value"]
-        [::std::mem::offset_of!(mlx_optional_float_, value) - 0usize];
-    ["Offset of field: mlx_optional_float_::has_value"]
-        [::std::mem::offset_of!(mlx_optional_float_, has_value) - 4usize];
+    [
+        "Size of mlx_optional_float_",
+    ][::std::mem::size_of::<mlx_optional_float_>() - 8usize];
+    [
+        "Alignment of mlx_optional_float_",
+    ][::std::mem::align_of::<mlx_optional_float_>() - 4usize];
+    [
+        "Offset of field: mlx_optional_float_::value",
+    ][::std::mem::offset_of!(mlx_optional_float_, value) - 0usize];
+    [
+        "Offset of field: mlx_optional_float_::has_value",
+    ][::std::mem::offset_of!(mlx_optional_float_, has_value) - 4usize];
 };
 pub type mlx_optional_float = mlx_optional_float_;
 #[repr(C)]
@@ -473,12 +186,18 @@ pub struct mlx_optional_dtype_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_optional_dtype_"][::std::mem::size_of::<mlx_optional_dtype_>() - 8usize];
-    ["Alignment of mlx_optional_dtype_"][::std::mem::align_of::<mlx_optional_dtype_>() - 4usize];
-    ["Offset of field: mlx_optional_dtype_::value"]
-        [::std::mem::offset_of!(mlx_optional_dtype_, value) - 0usize];
-    ["Offset of field: mlx_optional_dtype_::has_value"]
-        [::std::mem::offset_of!(mlx_optional_dtype_, has_value) - 4usize];
+    [
+        "Size of mlx_optional_dtype_",
+    ][::std::mem::size_of::<mlx_optional_dtype_>() - 8usize];
+    [
+        "Alignment of mlx_optional_dtype_",
+    ][::std::mem::align_of::<mlx_optional_dtype_>() - 4usize];
+    [
+        "Offset of field: mlx_optional_dtype_::value",
+    ][::std::mem::offset_of!(mlx_optional_dtype_, value) - 0usize];
+    [
+        "Offset of field: mlx_optional_dtype_::has_value",
+    ][::std::mem::offset_of!(mlx_optional_dtype_, has_value) - 4usize];
 };
 pub type mlx_optional_dtype = mlx_optional_dtype_;
 #[repr(C)]
@@ -490,7 +209,9 @@ pub struct mlx_device_ {
 const _: () = {
     ["Size of mlx_device_"][::std::mem::size_of::<mlx_device_>() - 8usize];
     ["Alignment of mlx_device_"][::std::mem::align_of::<mlx_device_>() - 8usize];
-    ["Offset of field: mlx_device_::ctx"][::std::mem::offset_of!(mlx_device_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_device_::ctx",
+    ][::std::mem::offset_of!(mlx_device_, ctx) - 0usize];
 };
 pub type mlx_device = mlx_device_;
 pub type mlx_vector_string = mlx_vector_string_;
@@ -498,51 +219,6 @@ pub const MLX_CPU: mlx_device_type_ = 0;
 pub const MLX_GPU: mlx_device_type_ = 1;
 pub type mlx_device_type_ = ::std::os::raw::c_uint;
 pub use self::mlx_device_type_ as mlx_device_type;
-unsafe extern "C" {
-    pub fn mlx_device_new() -> mlx_device;
-}
-unsafe extern "C" {
-    pub fn mlx_device_new_type(type_: mlx_device_type, index: ::std::os::raw::c_int) -> mlx_device;
-}
-unsafe extern "C" {
-    pub fn mlx_device_free(dev: mlx_device) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_set(dev: *mut mlx_device, src: mlx_device) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_tostring(str_: *mut mlx_string, dev: mlx_device) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_equal(lhs: mlx_device, rhs: mlx_device) -> bool;
-}
-unsafe extern "C" {
-    pub fn mlx_device_get_index(
-        index: *mut ::std::os::raw::c_int,
-        dev: mlx_device,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_get_type(
-        type_: *mut mlx_device_type,
-        dev: mlx_device,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_get_default_device(dev: *mut mlx_device) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_set_default_device(dev: mlx_device) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_is_available(avail: *mut bool, dev: mlx_device) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_count(
-        count: *mut ::std::os::raw::c_int,
-        type_: mlx_device_type,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_device_info_ {
@@ -551,57 +227,14 @@ pub struct mlx_device_info_ {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of mlx_device_info_"][::std::mem::size_of::<mlx_device_info_>() - 8usize];
-    ["Alignment of mlx_device_info_"][::std::mem::align_of::<mlx_device_info_>() - 8usize];
-    ["Offset of field: mlx_device_info_::ctx"]
-        [::std::mem::offset_of!(mlx_device_info_, ctx) - 0usize];
+    [
+        "Alignment of mlx_device_info_",
+    ][::std::mem::align_of::<mlx_device_info_>() - 8usize];
+    [
+        "Offset of field: mlx_device_info_::ctx",
+    ][::std::mem::offset_of!(mlx_device_info_, ctx) - 0usize];
 };
 pub type mlx_device_info = mlx_device_info_;
-unsafe extern "C" {
-    pub fn mlx_device_info_new() -> mlx_device_info;
-}
-unsafe extern "C" {
-    pub fn mlx_device_info_get(
-        info: *mut mlx_device_info,
-        dev: mlx_device,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_info_free(info: mlx_device_info) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_info_has_key(
-        exists: *mut bool,
-        info: mlx_device_info,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_info_is_string(
-        is_string: *mut bool,
-        info: mlx_device_info,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_info_get_string(
-        value: *mut *const ::std::os::raw::c_char,
-        info: mlx_device_info,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_info_get_size(
-        value: *mut usize,
-        info: mlx_device_info,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_device_info_get_keys(
-        keys: *mut mlx_vector_string,
-        info: mlx_device_info,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_stream_ {
@@ -611,7 +244,9 @@ pub struct mlx_stream_ {
 const _: () = {
     ["Size of mlx_stream_"][::std::mem::size_of::<mlx_stream_>() - 8usize];
     ["Alignment of mlx_stream_"][::std::mem::align_of::<mlx_stream_>() - 8usize];
-    ["Offset of field: mlx_stream_::ctx"][::std::mem::offset_of!(mlx_stream_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_stream_::ctx",
+    ][::std::mem::offset_of!(mlx_stream_, ctx) - 0usize];
 };
 pub type mlx_stream = mlx_stream_;
 #[repr(C)]
@@ -621,94 +256,18 @@ pub struct mlx_stream_thread_local_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_stream_thread_local_"]
-        [::std::mem::size_of::<mlx_stream_thread_local_>() - 8usize];
-    ["Alignment of mlx_stream_thread_local_"]
-        [::std::mem::align_of::<mlx_stream_thread_local_>() - 8usize];
-    ["Offset of field: mlx_stream_thread_local_::ctx"]
-        [::std::mem::offset_of!(mlx_stream_thread_local_, ctx) - 0usize];
+    [
+        "Size of mlx_stream_thread_local_",
+    ][::std::mem::size_of::<mlx_stream_thread_local_>() - 8usize];
+    [
+        "Alignment of mlx_stream_thread_local_",
+    ][::std::mem::align_of::<mlx_stream_thread_local_>() - 8usize];
+    [
+        "Offset of field: mlx_stream_thread_local_::ctx",
+    ][::std::mem::offset_of!(mlx_stream_thread_local_, ctx) - 0usize];
 };
 pub type mlx_stream_thread_local = mlx_stream_thread_local_;
 pub type mlx_vector_stream = mlx_vector_stream_;
-unsafe extern "C" {
-    pub fn mlx_stream_new() -> mlx_stream;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_new_device(dev: mlx_device) -> mlx_stream;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_new_thread_unsafe(dev: mlx_device) -> mlx_stream;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_thread_local_new(dev: mlx_device) -> mlx_stream_thread_local;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_thread_local_set(
-        tls: *mut mlx_stream_thread_local,
-        src: mlx_stream_thread_local,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_thread_local_free(tls: mlx_stream_thread_local) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_from_thread_local(
-        res: *mut mlx_stream,
-        tls: mlx_stream_thread_local,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_get_streams(res: *mut mlx_vector_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_set(stream: *mut mlx_stream, src: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_free(stream: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_tostring(str_: *mut mlx_string, stream: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_equal(lhs: mlx_stream, rhs: mlx_stream) -> bool;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_get_device(dev: *mut mlx_device, stream: mlx_stream)
-        -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_stream_get_index(
-        index: *mut ::std::os::raw::c_int,
-        stream: mlx_stream,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_synchronize(stream: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_synchronize_default() -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_synchronize_thread_local(tls: mlx_stream_thread_local) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_clear_streams() -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_get_default_stream(
-        stream: *mut mlx_stream,
-        dev: mlx_device,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_set_default_stream(stream: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_default_cpu_stream_new() -> mlx_stream;
-}
-unsafe extern "C" {
-    pub fn mlx_default_gpu_stream_new() -> mlx_stream;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_vector_array_ {
@@ -717,65 +276,14 @@ pub struct mlx_vector_array_ {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of mlx_vector_array_"][::std::mem::size_of::<mlx_vector_array_>() - 8usize];
-    ["Alignment of mlx_vector_array_"][::std::mem::align_of::<mlx_vector_array_>() - 8usize];
-    ["Offset of field: mlx_vector_array_::ctx"]
-        [::std::mem::offset_of!(mlx_vector_array_, ctx) - 0usize];
+    [
+        "Alignment of mlx_vector_array_",
+    ][::std::mem::align_of::<mlx_vector_array_>() - 8usize];
+    [
+        "Offset of field: mlx_vector_array_::ctx",
+    ][::std::mem::offset_of!(mlx_vector_array_, ctx) - 0usize];
 };
 pub type mlx_vector_array = mlx_vector_array_;
-unsafe extern "C" {
-    pub fn mlx_vector_array_new() -> mlx_vector_array;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_set(
-        vec: *mut mlx_vector_array,
-        src: mlx_vector_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_free(vec: mlx_vector_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_new_data(data: *const mlx_array, size: usize) -> mlx_vector_array;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_new_value(val: mlx_array) -> mlx_vector_array;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_set_data(
-        vec: *mut mlx_vector_array,
-        data: *const mlx_array,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_set_value(
-        vec: *mut mlx_vector_array,
-        val: mlx_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_append_data(
-        vec: mlx_vector_array,
-        data: *const mlx_array,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_append_value(
-        vec: mlx_vector_array,
-        val: mlx_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_size(vec: mlx_vector_array) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_array_get(
-        res: *mut mlx_array,
-        vec: mlx_vector_array,
-        idx: usize,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_vector_vector_array_ {
@@ -783,71 +291,17 @@ pub struct mlx_vector_vector_array_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_vector_vector_array_"]
-        [::std::mem::size_of::<mlx_vector_vector_array_>() - 8usize];
-    ["Alignment of mlx_vector_vector_array_"]
-        [::std::mem::align_of::<mlx_vector_vector_array_>() - 8usize];
-    ["Offset of field: mlx_vector_vector_array_::ctx"]
-        [::std::mem::offset_of!(mlx_vector_vector_array_, ctx) - 0usize];
+    [
+        "Size of mlx_vector_vector_array_",
+    ][::std::mem::size_of::<mlx_vector_vector_array_>() - 8usize];
+    [
+        "Alignment of mlx_vector_vector_array_",
+    ][::std::mem::align_of::<mlx_vector_vector_array_>() - 8usize];
+    [
+        "Offset of field: mlx_vector_vector_array_::ctx",
+    ][::std::mem::offset_of!(mlx_vector_vector_array_, ctx) - 0usize];
 };
 pub type mlx_vector_vector_array = mlx_vector_vector_array_;
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_new() -> mlx_vector_vector_array;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_set(
-        vec: *mut mlx_vector_vector_array,
-        src: mlx_vector_vector_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_free(vec: mlx_vector_vector_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_new_data(
-        data: *const mlx_vector_array,
-        size: usize,
-    ) -> mlx_vector_vector_array;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_new_value(val: mlx_vector_array) -> mlx_vector_vector_array;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_set_data(
-        vec: *mut mlx_vector_vector_array,
-        data: *const mlx_vector_array,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_set_value(
-        vec: *mut mlx_vector_vector_array,
-        val: mlx_vector_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_append_data(
-        vec: mlx_vector_vector_array,
-        data: *const mlx_vector_array,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_append_value(
-        vec: mlx_vector_vector_array,
-        val: mlx_vector_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_size(vec: mlx_vector_vector_array) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_vector_array_get(
-        res: *mut mlx_vector_array,
-        vec: mlx_vector_vector_array,
-        idx: usize,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_vector_int_ {
@@ -857,65 +311,11 @@ pub struct mlx_vector_int_ {
 const _: () = {
     ["Size of mlx_vector_int_"][::std::mem::size_of::<mlx_vector_int_>() - 8usize];
     ["Alignment of mlx_vector_int_"][::std::mem::align_of::<mlx_vector_int_>() - 8usize];
-    ["Offset of field: mlx_vector_int_::ctx"]
-        [::std::mem::offset_of!(mlx_vector_int_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_vector_int_::ctx",
+    ][::std::mem::offset_of!(mlx_vector_int_, ctx) - 0usize];
 };
 pub type mlx_vector_int = mlx_vector_int_;
-unsafe extern "C" {
-    pub fn mlx_vector_int_new() -> mlx_vector_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_set(
-        vec: *mut mlx_vector_int,
-        src: mlx_vector_int,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_free(vec: mlx_vector_int) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_new_data(data: *mut ::std::os::raw::c_int, size: usize)
-        -> mlx_vector_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_new_value(val: ::std::os::raw::c_int) -> mlx_vector_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_set_data(
-        vec: *mut mlx_vector_int,
-        data: *mut ::std::os::raw::c_int,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_set_value(
-        vec: *mut mlx_vector_int,
-        val: ::std::os::raw::c_int,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_append_data(
-        vec: mlx_vector_int,
-        data: *mut ::std::os::raw::c_int,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_append_value(
-        vec: mlx_vector_int,
-        val: ::std::os::raw::c_int,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_size(vec: mlx_vector_int) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_int_get(
-        res: *mut ::std::os::raw::c_int,
-        vec: mlx_vector_int,
-        idx: usize,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_vector_string_ {
@@ -924,67 +324,13 @@ pub struct mlx_vector_string_ {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of mlx_vector_string_"][::std::mem::size_of::<mlx_vector_string_>() - 8usize];
-    ["Alignment of mlx_vector_string_"][::std::mem::align_of::<mlx_vector_string_>() - 8usize];
-    ["Offset of field: mlx_vector_string_::ctx"]
-        [::std::mem::offset_of!(mlx_vector_string_, ctx) - 0usize];
+    [
+        "Alignment of mlx_vector_string_",
+    ][::std::mem::align_of::<mlx_vector_string_>() - 8usize];
+    [
+        "Offset of field: mlx_vector_string_::ctx",
+    ][::std::mem::offset_of!(mlx_vector_string_, ctx) - 0usize];
 };
-unsafe extern "C" {
-    pub fn mlx_vector_string_new() -> mlx_vector_string;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_set(
-        vec: *mut mlx_vector_string,
-        src: mlx_vector_string,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_free(vec: mlx_vector_string) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_new_data(
-        data: *mut *const ::std::os::raw::c_char,
-        size: usize,
-    ) -> mlx_vector_string;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_new_value(val: *const ::std::os::raw::c_char) -> mlx_vector_string;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_set_data(
-        vec: *mut mlx_vector_string,
-        data: *mut *const ::std::os::raw::c_char,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_set_value(
-        vec: *mut mlx_vector_string,
-        val: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_append_data(
-        vec: mlx_vector_string,
-        data: *mut *const ::std::os::raw::c_char,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_append_value(
-        vec: mlx_vector_string,
-        val: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_size(vec: mlx_vector_string) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_string_get(
-        res: *mut *mut ::std::os::raw::c_char,
-        vec: mlx_vector_string,
-        idx: usize,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_vector_stream_ {
@@ -993,64 +339,13 @@ pub struct mlx_vector_stream_ {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of mlx_vector_stream_"][::std::mem::size_of::<mlx_vector_stream_>() - 8usize];
-    ["Alignment of mlx_vector_stream_"][::std::mem::align_of::<mlx_vector_stream_>() - 8usize];
-    ["Offset of field: mlx_vector_stream_::ctx"]
-        [::std::mem::offset_of!(mlx_vector_stream_, ctx) - 0usize];
+    [
+        "Alignment of mlx_vector_stream_",
+    ][::std::mem::align_of::<mlx_vector_stream_>() - 8usize];
+    [
+        "Offset of field: mlx_vector_stream_::ctx",
+    ][::std::mem::offset_of!(mlx_vector_stream_, ctx) - 0usize];
 };
-unsafe extern "C" {
-    pub fn mlx_vector_stream_new() -> mlx_vector_stream;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_set(
-        vec: *mut mlx_vector_stream,
-        src: mlx_vector_stream,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_free(vec: mlx_vector_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_new_data(data: *const mlx_stream, size: usize) -> mlx_vector_stream;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_new_value(val: mlx_stream) -> mlx_vector_stream;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_set_data(
-        vec: *mut mlx_vector_stream,
-        data: *const mlx_stream,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_set_value(
-        vec: *mut mlx_vector_stream,
-        val: mlx_stream,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_append_data(
-        vec: mlx_vector_stream,
-        data: *const mlx_stream,
-        size: usize,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_append_value(
-        vec: mlx_vector_stream,
-        val: mlx_stream,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_size(vec: mlx_vector_stream) -> usize;
-}
-unsafe extern "C" {
-    pub fn mlx_vector_stream_get(
-        res: *mut mlx_stream,
-        vec: mlx_vector_stream,
-        idx: usize,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_closure_ {
@@ -1060,55 +355,11 @@ pub struct mlx_closure_ {
 const _: () = {
     ["Size of mlx_closure_"][::std::mem::size_of::<mlx_closure_>() - 8usize];
     ["Alignment of mlx_closure_"][::std::mem::align_of::<mlx_closure_>() - 8usize];
-    ["Offset of field: mlx_closure_::ctx"][::std::mem::offset_of!(mlx_closure_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_closure_::ctx",
+    ][::std::mem::offset_of!(mlx_closure_, ctx) - 0usize];
 };
 pub type mlx_closure = mlx_closure_;
-unsafe extern "C" {
-    pub fn mlx_closure_new() -> mlx_closure;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_free(cls: mlx_closure) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_new_func(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-            ) -> ::std::os::raw::c_int,
-        >,
-    ) -> mlx_closure;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_new_func_payload(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-                arg3: *mut ::std::os::raw::c_void,
-            ) -> ::std::os::raw::c_int,
-        >,
-        payload: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_closure;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_set(cls: *mut mlx_closure, src: mlx_closure) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_apply(
-        res: *mut mlx_vector_array,
-        cls: mlx_closure,
-        input: mlx_vector_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_new_unary(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(arg1: *mut mlx_array, arg2: mlx_array) -> ::std::os::raw::c_int,
-        >,
-    ) -> mlx_closure;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_closure_kwargs_ {
@@ -1116,57 +367,17 @@ pub struct mlx_closure_kwargs_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_closure_kwargs_"][::std::mem::size_of::<mlx_closure_kwargs_>() - 8usize];
-    ["Alignment of mlx_closure_kwargs_"][::std::mem::align_of::<mlx_closure_kwargs_>() - 8usize];
-    ["Offset of field: mlx_closure_kwargs_::ctx"]
-        [::std::mem::offset_of!(mlx_closure_kwargs_, ctx) - 0usize];
+    [
+        "Size of mlx_closure_kwargs_",
+    ][::std::mem::size_of::<mlx_closure_kwargs_>() - 8usize];
+    [
+        "Alignment of mlx_closure_kwargs_",
+    ][::std::mem::align_of::<mlx_closure_kwargs_>() - 8usize];
+    [
+        "Offset of field: mlx_closure_kwargs_::ctx",
+    ][::std::mem::offset_of!(mlx_closure_kwargs_, ctx) - 0usize];
 };
 pub type mlx_closure_kwargs = mlx_closure_kwargs_;
-unsafe extern "C" {
-    pub fn mlx_closure_kwargs_new() -> mlx_closure_kwargs;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_kwargs_free(cls: mlx_closure_kwargs) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_kwargs_new_func(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-                arg3: mlx_map_string_to_array,
-            ) -> ::std::os::raw::c_int,
-        >,
-    ) -> mlx_closure_kwargs;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_kwargs_new_func_payload(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-                arg3: mlx_map_string_to_array,
-                arg4: *mut ::std::os::raw::c_void,
-            ) -> ::std::os::raw::c_int,
-        >,
-        payload: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_closure_kwargs;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_kwargs_set(
-        cls: *mut mlx_closure_kwargs,
-        src: mlx_closure_kwargs,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_kwargs_apply(
-        res: *mut mlx_vector_array,
-        cls: mlx_closure_kwargs,
-        input_0: mlx_vector_array,
-        input_1: mlx_map_string_to_array,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_closure_value_and_grad_ {
@@ -1174,61 +385,17 @@ pub struct mlx_closure_value_and_grad_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_closure_value_and_grad_"]
-        [::std::mem::size_of::<mlx_closure_value_and_grad_>() - 8usize];
-    ["Alignment of mlx_closure_value_and_grad_"]
-        [::std::mem::align_of::<mlx_closure_value_and_grad_>() - 8usize];
-    ["Offset of field: mlx_closure_value_and_grad_::ctx"]
-        [::std::mem::offset_of!(mlx_closure_value_and_grad_, ctx) - 0usize];
+    [
+        "Size of mlx_closure_value_and_grad_",
+    ][::std::mem::size_of::<mlx_closure_value_and_grad_>() - 8usize];
+    [
+        "Alignment of mlx_closure_value_and_grad_",
+    ][::std::mem::align_of::<mlx_closure_value_and_grad_>() - 8usize];
+    [
+        "Offset of field: mlx_closure_value_and_grad_::ctx",
+    ][::std::mem::offset_of!(mlx_closure_value_and_grad_, ctx) - 0usize];
 };
 pub type mlx_closure_value_and_grad = mlx_closure_value_and_grad_;
-unsafe extern "C" {
-    pub fn mlx_closure_value_and_grad_new() -> mlx_closure_value_and_grad;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_value_and_grad_free(
-        cls: mlx_closure_value_and_grad,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_value_and_grad_new_func(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: *mut mlx_vector_array,
-                arg3: mlx_vector_array,
-            ) -> ::std::os::raw::c_int,
-        >,
-    ) -> mlx_closure_value_and_grad;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_value_and_grad_new_func_payload(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: *mut mlx_vector_array,
-                arg3: mlx_vector_array,
-                arg4: *mut ::std::os::raw::c_void,
-            ) -> ::std::os::raw::c_int,
-        >,
-        payload: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_closure_value_and_grad;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_value_and_grad_set(
-        cls: *mut mlx_closure_value_and_grad,
-        src: mlx_closure_value_and_grad,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_value_and_grad_apply(
-        res_0: *mut mlx_vector_array,
-        res_1: *mut mlx_vector_array,
-        cls: mlx_closure_value_and_grad,
-        input: mlx_vector_array,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_closure_custom_ {
@@ -1236,60 +403,17 @@ pub struct mlx_closure_custom_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_closure_custom_"][::std::mem::size_of::<mlx_closure_custom_>() - 8usize];
-    ["Alignment of mlx_closure_custom_"][::std::mem::align_of::<mlx_closure_custom_>() - 8usize];
-    ["Offset of field: mlx_closure_custom_::ctx"]
-        [::std::mem::offset_of!(mlx_closure_custom_, ctx) - 0usize];
+    [
+        "Size of mlx_closure_custom_",
+    ][::std::mem::size_of::<mlx_closure_custom_>() - 8usize];
+    [
+        "Alignment of mlx_closure_custom_",
+    ][::std::mem::align_of::<mlx_closure_custom_>() - 8usize];
+    [
+        "Offset of field: mlx_closure_custom_::ctx",
+    ][::std::mem::offset_of!(mlx_closure_custom_, ctx) - 0usize];
 };
 pub type mlx_closure_custom = mlx_closure_custom_;
-unsafe extern "C" {
-    pub fn mlx_closure_custom_new() -> mlx_closure_custom;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_free(cls: mlx_closure_custom) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_new_func(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-                arg3: mlx_vector_array,
-                arg4: mlx_vector_array,
-            ) -> ::std::os::raw::c_int,
-        >,
-    ) -> mlx_closure_custom;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_new_func_payload(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-                arg3: mlx_vector_array,
-                arg4: mlx_vector_array,
-                arg5: *mut ::std::os::raw::c_void,
-            ) -> ::std::os::raw::c_int,
-        >,
-        payload: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_closure_custom;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_set(
-        cls: *mut mlx_closure_custom,
-        src: mlx_closure_custom,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_apply(
-        res: *mut mlx_vector_array,
-        cls: mlx_closure_custom,
-        input_0: mlx_vector_array,
-        input_1: mlx_vector_array,
-        input_2: mlx_vector_array,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_closure_custom_jvp_ {
@@ -1297,64 +421,17 @@ pub struct mlx_closure_custom_jvp_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_closure_custom_jvp_"][::std::mem::size_of::<mlx_closure_custom_jvp_>() - 8usize];
-    ["Alignment of mlx_closure_custom_jvp_"]
-        [::std::mem::align_of::<mlx_closure_custom_jvp_>() - 8usize];
-    ["Offset of field: mlx_closure_custom_jvp_::ctx"]
-        [::std::mem::offset_of!(mlx_closure_custom_jvp_, ctx) - 0usize];
+    [
+        "Size of mlx_closure_custom_jvp_",
+    ][::std::mem::size_of::<mlx_closure_custom_jvp_>() - 8usize];
+    [
+        "Alignment of mlx_closure_custom_jvp_",
+    ][::std::mem::align_of::<mlx_closure_custom_jvp_>() - 8usize];
+    [
+        "Offset of field: mlx_closure_custom_jvp_::ctx",
+    ][::std::mem::offset_of!(mlx_closure_custom_jvp_, ctx) - 0usize];
 };
 pub type mlx_closure_custom_jvp = mlx_closure_custom_jvp_;
-unsafe extern "C" {
-    pub fn mlx_closure_custom_jvp_new() -> mlx_closure_custom_jvp;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_jvp_free(cls: mlx_closure_custom_jvp) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_jvp_new_func(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-                arg3: mlx_vector_array,
-                arg4: *const ::std::os::raw::c_int,
-                _num: usize,
-            ) -> ::std::os::raw::c_int,
-        >,
-    ) -> mlx_closure_custom_jvp;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_jvp_new_func_payload(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: mlx_vector_array,
-                arg3: mlx_vector_array,
-                arg4: *const ::std::os::raw::c_int,
-                _num: usize,
-                arg5: *mut ::std::os::raw::c_void,
-            ) -> ::std::os::raw::c_int,
-        >,
-        payload: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_closure_custom_jvp;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_jvp_set(
-        cls: *mut mlx_closure_custom_jvp,
-        src: mlx_closure_custom_jvp,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_jvp_apply(
-        res: *mut mlx_vector_array,
-        cls: mlx_closure_custom_jvp,
-        input_0: mlx_vector_array,
-        input_1: mlx_vector_array,
-        input_2: *const ::std::os::raw::c_int,
-        input_2_num: usize,
-    ) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_closure_custom_vmap_ {
@@ -1362,167 +439,17 @@ pub struct mlx_closure_custom_vmap_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_closure_custom_vmap_"]
-        [::std::mem::size_of::<mlx_closure_custom_vmap_>() - 8usize];
-    ["Alignment of mlx_closure_custom_vmap_"]
-        [::std::mem::align_of::<mlx_closure_custom_vmap_>() - 8usize];
-    ["Offset of field: mlx_closure_custom_vmap_::ctx"]
-        [::std::mem::offset_of!(mlx_closure_custom_vmap_, ctx) - 0usize];
+    [
+        "Size of mlx_closure_custom_vmap_",
+    ][::std::mem::size_of::<mlx_closure_custom_vmap_>() - 8usize];
+    [
+        "Alignment of mlx_closure_custom_vmap_",
+    ][::std::mem::align_of::<mlx_closure_custom_vmap_>() - 8usize];
+    [
+        "Offset of field: mlx_closure_custom_vmap_::ctx",
+    ][::std::mem::offset_of!(mlx_closure_custom_vmap_, ctx) - 0usize];
 };
 pub type mlx_closure_custom_vmap = mlx_closure_custom_vmap_;
-unsafe extern "C" {
-    pub fn mlx_closure_custom_vmap_new() -> mlx_closure_custom_vmap;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_vmap_free(cls: mlx_closure_custom_vmap) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_vmap_new_func(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: *mut mlx_vector_int,
-                arg3: mlx_vector_array,
-                arg4: *const ::std::os::raw::c_int,
-                _num: usize,
-            ) -> ::std::os::raw::c_int,
-        >,
-    ) -> mlx_closure_custom_vmap;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_vmap_new_func_payload(
-        fun: ::std::option::Option<
-            unsafe extern "C" fn(
-                arg1: *mut mlx_vector_array,
-                arg2: *mut mlx_vector_int,
-                arg3: mlx_vector_array,
-                arg4: *const ::std::os::raw::c_int,
-                _num: usize,
-                arg5: *mut ::std::os::raw::c_void,
-            ) -> ::std::os::raw::c_int,
-        >,
-        payload: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
-    ) -> mlx_closure_custom_vmap;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_vmap_set(
-        cls: *mut mlx_closure_custom_vmap,
-        src: mlx_closure_custom_vmap,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_closure_custom_vmap_apply(
-        res_0: *mut mlx_vector_array,
-        res_1: *mut mlx_vector_int,
-        cls: mlx_closure_custom_vmap,
-        input_0: mlx_vector_array,
-        input_1: *const ::std::os::raw::c_int,
-        input_1_num: usize,
-    ) -> ::std::os::raw::c_int;
-}
-pub type FILE = _IO_FILE;
-#[repr(C)]
-#[derive(Debug)]
-pub struct _IO_marker {
-    _unused: [u8; 0],
-}
-#[repr(C)]
-#[derive(Debug)]
-pub struct _IO_codecvt {
-    _unused: [u8; 0],
-}
-#[repr(C)]
-#[derive(Debug)]
-pub struct _IO_wide_data {
-    _unused: [u8; 0],
-}
-pub type _IO_lock_t = ::std::os::raw::c_void;
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct _IO_FILE {
-    pub _flags: ::std::os::raw::c_int,
-    pub _IO_read_ptr: *mut ::std::os::raw::c_char,
-    pub _IO_read_end: *mut ::std::os::raw::c_char,
-    pub _IO_read_base: *mut ::std::os::raw::c_char,
-    pub _IO_write_base: *mut ::std::os::raw::c_char,
-    pub _IO_write_ptr: *mut ::std::os::raw::c_char,
-    pub _IO_write_end: *mut ::std::os::raw::c_char,
-    pub _IO_buf_base: *mut ::std::os::raw::c_char,
-    pub _IO_buf_end: *mut ::std::os::raw::c_char,
-    pub _IO_save_base: *mut ::std::os::raw::c_char,
-    pub _IO_backup_base: *mut ::std::os::raw::c_char,
-    pub _IO_save_end: *mut ::std::os::raw::c_char,
-    pub _markers: *mut _IO_marker,
-    pub _chain: *mut _IO_FILE,
-    pub _fileno: ::std::os::raw::c_int,
-    pub _flags2: ::std::os::raw::c_int,
-    pub _old_offset: __off_t,
-    pub _cur_column: ::std::os::raw::c_ushort,
-    pub _vtable_offset: ::std::os::raw::c_schar,
-    pub _shortbuf: [::std::os::raw::c_char; 1usize],
-    pub _lock: *mut _IO_lock_t,
-    pub _offset: __off64_t,
-    pub _codecvt: *mut _IO_codecvt,
-    pub _wide_data: *mut _IO_wide_data,
-    pub _freeres_list: *mut _IO_FILE,
-    pub _freeres_buf: *mut ::std::os::raw::c_void,
-    pub __pad5: usize,
-    pub _mode: ::std::os::raw::c_int,
-    pub _unused2: [::std::os::raw::c_char; 20usize],
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of _IO_FILE"][::std::mem::size_of::<_IO_FILE>() - 216usize];
-    ["Alignment of _IO_FILE"][::std::mem::align_of::<_IO_FILE>() - 8usize];
-    ["Offset of field: _IO_FILE::_flags"][::std::mem::offset_of!(_IO_FILE, _flags) - 0usize];
-    ["Offset of field: _IO_FILE::_IO_read_ptr"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_read_ptr) - 8usize];
-    ["Offset of field: _IO_FILE::_IO_read_end"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_read_end) - 16usize];
-    ["Offset of field: _IO_FILE::_IO_read_base"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_read_base) - 24usize];
-    ["Offset of field: _IO_FILE::_IO_write_base"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_write_base) - 32usize];
-    ["Offset of field: _IO_FILE::_IO_write_ptr"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_write_ptr) - 40usize];
-    ["Offset of field: _IO_FILE::_IO_write_end"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_write_end) - 48usize];
-    ["Offset of field: _IO_FILE::_IO_buf_base"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_buf_base) - 56usize];
-    ["Offset of field: _IO_FILE::_IO_buf_end"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_buf_end) - 64usize];
-    ["Offset of field: _IO_FILE::_IO_save_base"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_save_base) - 72usize];
-    ["Offset of field: _IO_FILE::_IO_backup_base"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_backup_base) - 80usize];
-    ["Offset of field: _IO_FILE::_IO_save_end"]
-        [::std::mem::offset_of!(_IO_FILE, _IO_save_end) - 88usize];
-    ["Offset of field: _IO_FILE::_markers"][::std::mem::offset_of!(_IO_FILE, _markers) - 96usize];
-    ["Offset of field: _IO_FILE::_chain"][::std::mem::offset_of!(_IO_FILE, _chain) - 104usize];
-    ["Offset of field: _IO_FILE::_fileno"][::std::mem::offset_of!(_IO_FILE, _fileno) - 112usize];
-    ["Offset of field: _IO_FILE::_flags2"][::std::mem::offset_of!(_IO_FILE, _flags2) - 116usize];
-    ["Offset of field: _IO_FILE::_old_offset"]
-        [::std::mem::offset_of!(_IO_FILE, _old_offset) - 120usize];
-    ["Offset of field: _IO_FILE::_cur_column"]
-        [::std::mem::offset_of!(_IO_FILE, _cur_column) - 128usize];
-    ["Offset of field: _IO_FILE::_vtable_offset"]
-        [::std::mem::offset_of!(_IO_FILE, _vtable_offset) - 130usize];
-    ["Offset of field: _IO_FILE::_shortbuf"]
-        [::std::mem::offset_of!(_IO_FILE, _shortbuf) - 131usize];
-    ["Offset of field: _IO_FILE::_lock"][::std::mem::offset_of!(_IO_FILE, _lock) - 136usize];
-    ["Offset of field: _IO_FILE::_offset"][::std::mem::offset_of!(_IO_FILE, _offset) - 144usize];
-    ["Offset of field: _IO_FILE::_codecvt"][::std::mem::offset_of!(_IO_FILE, _codecvt) - 152usize];
-    ["Offset of field: _IO_FILE::_wide_data"]
-        [::std::mem::offset_of!(_IO_FILE, _wide_data) - 160usize];
-    ["Offset of field: _IO_FILE::_freeres_list"]
-        [::std::mem::offset_of!(_IO_FILE, _freeres_list) - 168usize];
-    ["Offset of field: _IO_FILE::_freeres_buf"]
-        [::std::mem::offset_of!(_IO_FILE, _freeres_buf) - 176usize];
-    ["Offset of field: _IO_FILE::__pad5"][::std::mem::offset_of!(_IO_FILE, __pad5) - 184usize];
-    ["Offset of field: _IO_FILE::_mode"][::std::mem::offset_of!(_IO_FILE, _mode) - 192usize];
-    ["Offset of field: _IO_FILE::_unused2"][::std::mem::offset_of!(_IO_FILE, _unused2) - 196usize];
-};
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_distributed_group_ {
@@ -1530,43 +457,17 @@ pub struct mlx_distributed_group_ {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of mlx_distributed_group_"][::std::mem::size_of::<mlx_distributed_group_>() - 8usize];
-    ["Alignment of mlx_distributed_group_"]
-        [::std::mem::align_of::<mlx_distributed_group_>() - 8usize];
-    ["Offset of field: mlx_distributed_group_::ctx"]
-        [::std::mem::offset_of!(mlx_distributed_group_, ctx) - 0usize];
+    [
+        "Size of mlx_distributed_group_",
+    ][::std::mem::size_of::<mlx_distributed_group_>() - 8usize];
+    [
+        "Alignment of mlx_distributed_group_",
+    ][::std::mem::align_of::<mlx_distributed_group_>() - 8usize];
+    [
+        "Offset of field: mlx_distributed_group_::ctx",
+    ][::std::mem::offset_of!(mlx_distributed_group_, ctx) - 0usize];
 };
 pub type mlx_distributed_group = mlx_distributed_group_;
-unsafe extern "C" {
-    pub fn mlx_distributed_group_new() -> mlx_distributed_group;
-}
-unsafe extern "C" {
-    pub fn mlx_distributed_group_free(group: mlx_distributed_group) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_distributed_init(
-        res: *mut mlx_distributed_group,
-        strict: bool,
-        bk: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_distributed_group_rank(group: mlx_distributed_group) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_distributed_group_size(group: mlx_distributed_group) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_distributed_group_split(
-        res: *mut mlx_distributed_group,
-        group: mlx_distributed_group,
-        color: ::std::os::raw::c_int,
-        key: ::std::os::raw::c_int,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_distributed_is_available(bk: *const ::std::os::raw::c_char) -> bool;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_io_reader_ {
@@ -1576,7 +477,9 @@ pub struct mlx_io_reader_ {
 const _: () = {
     ["Size of mlx_io_reader_"][::std::mem::size_of::<mlx_io_reader_>() - 8usize];
     ["Alignment of mlx_io_reader_"][::std::mem::align_of::<mlx_io_reader_>() - 8usize];
-    ["Offset of field: mlx_io_reader_::ctx"][::std::mem::offset_of!(mlx_io_reader_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_io_reader_::ctx",
+    ][::std::mem::offset_of!(mlx_io_reader_, ctx) - 0usize];
 };
 pub type mlx_io_reader = mlx_io_reader_;
 #[repr(C)]
@@ -1588,18 +491,23 @@ pub struct mlx_io_writer_ {
 const _: () = {
     ["Size of mlx_io_writer_"][::std::mem::size_of::<mlx_io_writer_>() - 8usize];
     ["Alignment of mlx_io_writer_"][::std::mem::align_of::<mlx_io_writer_>() - 8usize];
-    ["Offset of field: mlx_io_writer_::ctx"][::std::mem::offset_of!(mlx_io_writer_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_io_writer_::ctx",
+    ][::std::mem::offset_of!(mlx_io_writer_, ctx) - 0usize];
 };
 pub type mlx_io_writer = mlx_io_writer_;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_io_vtable_ {
-    pub is_open:
-        ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void) -> bool>,
-    pub good:
-        ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void) -> bool>,
-    pub tell:
-        ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void) -> usize>,
+    pub is_open: ::std::option::Option<
+        unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void) -> bool,
+    >,
+    pub good: ::std::option::Option<
+        unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void) -> bool,
+    >,
+    pub tell: ::std::option::Option<
+        unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void) -> usize,
+    >,
     pub seek: ::std::option::Option<
         unsafe extern "C" fn(
             arg1: *mut ::std::os::raw::c_void,
@@ -1630,76 +538,47 @@ pub struct mlx_io_vtable_ {
         ) -> usize,
     >,
     pub label: ::std::option::Option<
-        unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void) -> *const ::std::os::raw::c_char,
+        unsafe extern "C" fn(
+            arg1: *mut ::std::os::raw::c_void,
+        ) -> *const ::std::os::raw::c_char,
     >,
-    pub free: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
+    pub free: ::std::option::Option<
+        unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+    >,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of mlx_io_vtable_"][::std::mem::size_of::<mlx_io_vtable_>() - 72usize];
     ["Alignment of mlx_io_vtable_"][::std::mem::align_of::<mlx_io_vtable_>() - 8usize];
-    ["Offset of field: mlx_io_vtable_::is_open"]
-        [::std::mem::offset_of!(mlx_io_vtable_, is_open) - 0usize];
-    ["Offset of field: mlx_io_vtable_::good"]
-        [::std::mem::offset_of!(mlx_io_vtable_, good) - 8usize];
-    ["Offset of field: mlx_io_vtable_::tell"]
-        [::std::mem::offset_of!(mlx_io_vtable_, tell) - 16usize];
-    ["Offset of field: mlx_io_vtable_::seek"]
-        [::std::mem::offset_of!(mlx_io_vtable_, seek) - 24usize];
-    ["Offset of field: mlx_io_vtable_::read"]
-        [::std::mem::offset_of!(mlx_io_vtable_, read) - 32usize];
-    ["Offset of field: mlx_io_vtable_::read_at_offset"]
-        [::std::mem::offset_of!(mlx_io_vtable_, read_at_offset) - 40usize];
-    ["Offset of field: mlx_io_vtable_::write"]
-        [::std::mem::offset_of!(mlx_io_vtable_, write) - 48usize];
-    ["Offset of field: mlx_io_vtable_::label"]
-        [::std::mem::offset_of!(mlx_io_vtable_, label) - 56usize];
-    ["Offset of field: mlx_io_vtable_::free"]
-        [::std::mem::offset_of!(mlx_io_vtable_, free) - 64usize];
+    [
+        "Offset of field: mlx_io_vtable_::is_open",
+    ][::std::mem::offset_of!(mlx_io_vtable_, is_open) - 0usize];
+    [
+        "Offset of field: mlx_io_vtable_::good",
+    ][::std::mem::offset_of!(mlx_io_vtable_, good) - 8usize];
+    [
+        "Offset of field: mlx_io_vtable_::tell",
+    ][::std::mem::offset_of!(mlx_io_vtable_, tell) - 16usize];
+    [
+        "Offset of field: mlx_io_vtable_::seek",
+    ][::std::mem::offset_of!(mlx_io_vtable_, seek) - 24usize];
+    [
+        "Offset of field: mlx_io_vtable_::read",
+    ][::std::mem::offset_of!(mlx_io_vtable_, read) - 32usize];
+    [
+        "Offset of field: mlx_io_vtable_::read_at_offset",
+    ][::std::mem::offset_of!(mlx_io_vtable_, read_at_offset) - 40usize];
+    [
+        "Offset of field: mlx_io_vtable_::write",
+    ][::std::mem::offset_of!(mlx_io_vtable_, write) - 48usize];
+    [
+        "Offset of field: mlx_io_vtable_::label",
+    ][::std::mem::offset_of!(mlx_io_vtable_, label) - 56usize];
+    [
+        "Offset of field: mlx_io_vtable_::free",
+    ][::std::mem::offset_of!(mlx_io_vtable_, free) - 64usize];
 };
 pub type mlx_io_vtable = mlx_io_vtable_;
-unsafe extern "C" {
-    pub fn mlx_io_reader_new(
-        desc: *mut ::std::os::raw::c_void,
-        vtable: mlx_io_vtable,
-    ) -> mlx_io_reader;
-}
-unsafe extern "C" {
-    pub fn mlx_io_reader_descriptor(
-        desc_: *mut *mut ::std::os::raw::c_void,
-        io: mlx_io_reader,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_reader_tostring(
-        str_: *mut mlx_string,
-        io: mlx_io_reader,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_reader_free(io: mlx_io_reader) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_writer_new(
-        desc: *mut ::std::os::raw::c_void,
-        vtable: mlx_io_vtable,
-    ) -> mlx_io_writer;
-}
-unsafe extern "C" {
-    pub fn mlx_io_writer_descriptor(
-        desc_: *mut *mut ::std::os::raw::c_void,
-        io: mlx_io_writer,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_writer_tostring(
-        str_: *mut mlx_string,
-        io: mlx_io_writer,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_writer_free(io: mlx_io_writer) -> ::std::os::raw::c_int;
-}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct mlx_io_gguf_ {
@@ -1709,98 +588,11 @@ pub struct mlx_io_gguf_ {
 const _: () = {
     ["Size of mlx_io_gguf_"][::std::mem::size_of::<mlx_io_gguf_>() - 8usize];
     ["Alignment of mlx_io_gguf_"][::std::mem::align_of::<mlx_io_gguf_>() - 8usize];
-    ["Offset of field: mlx_io_gguf_::ctx"][::std::mem::offset_of!(mlx_io_gguf_, ctx) - 0usize];
+    [
+        "Offset of field: mlx_io_gguf_::ctx",
+    ][::std::mem::offset_of!(mlx_io_gguf_, ctx) - 0usize];
 };
 pub type mlx_io_gguf = mlx_io_gguf_;
-unsafe extern "C" {
-    pub fn mlx_io_gguf_new() -> mlx_io_gguf;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_free(io: mlx_io_gguf) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_get_keys(
-        keys: *mut mlx_vector_string,
-        io: mlx_io_gguf,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_get_array(
-        arr: *mut mlx_array,
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_get_metadata_array(
-        arr: *mut mlx_array,
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_get_metadata_string(
-        str_: *mut mlx_string,
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_get_metadata_vector_string(
-        vstr: *mut mlx_vector_string,
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_has_metadata_array(
-        flag: *mut bool,
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_has_metadata_string(
-        flag: *mut bool,
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_has_metadata_vector_string(
-        flag: *mut bool,
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_set_array(
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-        arr: mlx_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_set_metadata_array(
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-        marr: mlx_array,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_set_metadata_string(
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-        mstr: *const ::std::os::raw::c_char,
-    ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_io_gguf_set_metadata_vector_string(
-        io: mlx_io_gguf,
-        key: *const ::std::os::raw::c_char,
-        mvstr: mlx_vector_string,
-    ) -> ::std::os::raw::c_int;
-}
 pub const MLX_COMPILE_MODE_DISABLED: mlx_compile_mode_ = 0;
 pub const MLX_COMPILE_MODE_NO_SIMPLIFY: mlx_compile_mode_ = 1;
 pub const MLX_COMPILE_MODE_NO_FUSE: mlx_compile_mode_ = 2;
@@ -1815,25 +607,980 @@ pub struct mlx_compile_cache_ {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of mlx_compile_cache_"][::std::mem::size_of::<mlx_compile_cache_>() - 8usize];
-    ["Alignment of mlx_compile_cache_"][::std::mem::align_of::<mlx_compile_cache_>() - 8usize];
-    ["Offset of field: mlx_compile_cache_::ctx"]
-        [::std::mem::offset_of!(mlx_compile_cache_, ctx) - 0usize];
+    [
+        "Alignment of mlx_compile_cache_",
+    ][::std::mem::align_of::<mlx_compile_cache_>() - 8usize];
+    [
+        "Offset of field: mlx_compile_cache_::ctx",
+    ][::std::mem::offset_of!(mlx_compile_cache_, ctx) - 0usize];
 };
 pub type mlx_compile_cache = mlx_compile_cache_;
+pub type mlx_error_handler_func = ::std::option::Option<
+    unsafe extern "C" fn(
+        msg: *const ::std::os::raw::c_char,
+        data: *mut ::std::os::raw::c_void,
+    ),
+>;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_function_exporter_ {
+    pub ctx: *mut ::std::os::raw::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of mlx_function_exporter_",
+    ][::std::mem::size_of::<mlx_function_exporter_>() - 8usize];
+    [
+        "Alignment of mlx_function_exporter_",
+    ][::std::mem::align_of::<mlx_function_exporter_>() - 8usize];
+    [
+        "Offset of field: mlx_function_exporter_::ctx",
+    ][::std::mem::offset_of!(mlx_function_exporter_, ctx) - 0usize];
+};
+pub type mlx_function_exporter = mlx_function_exporter_;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_imported_function_ {
+    pub ctx: *mut ::std::os::raw::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of mlx_imported_function_",
+    ][::std::mem::size_of::<mlx_imported_function_>() - 8usize];
+    [
+        "Alignment of mlx_imported_function_",
+    ][::std::mem::align_of::<mlx_imported_function_>() - 8usize];
+    [
+        "Offset of field: mlx_imported_function_::ctx",
+    ][::std::mem::offset_of!(mlx_imported_function_, ctx) - 0usize];
+};
+pub type mlx_imported_function = mlx_imported_function_;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_fast_cuda_kernel_config_ {
+    pub ctx: *mut ::std::os::raw::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of mlx_fast_cuda_kernel_config_",
+    ][::std::mem::size_of::<mlx_fast_cuda_kernel_config_>() - 8usize];
+    [
+        "Alignment of mlx_fast_cuda_kernel_config_",
+    ][::std::mem::align_of::<mlx_fast_cuda_kernel_config_>() - 8usize];
+    [
+        "Offset of field: mlx_fast_cuda_kernel_config_::ctx",
+    ][::std::mem::offset_of!(mlx_fast_cuda_kernel_config_, ctx) - 0usize];
+};
+pub type mlx_fast_cuda_kernel_config = mlx_fast_cuda_kernel_config_;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_fast_cuda_kernel_ {
+    pub ctx: *mut ::std::os::raw::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of mlx_fast_cuda_kernel_",
+    ][::std::mem::size_of::<mlx_fast_cuda_kernel_>() - 8usize];
+    [
+        "Alignment of mlx_fast_cuda_kernel_",
+    ][::std::mem::align_of::<mlx_fast_cuda_kernel_>() - 8usize];
+    [
+        "Offset of field: mlx_fast_cuda_kernel_::ctx",
+    ][::std::mem::offset_of!(mlx_fast_cuda_kernel_, ctx) - 0usize];
+};
+pub type mlx_fast_cuda_kernel = mlx_fast_cuda_kernel_;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_fast_metal_kernel_config_ {
+    pub ctx: *mut ::std::os::raw::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of mlx_fast_metal_kernel_config_",
+    ][::std::mem::size_of::<mlx_fast_metal_kernel_config_>() - 8usize];
+    [
+        "Alignment of mlx_fast_metal_kernel_config_",
+    ][::std::mem::align_of::<mlx_fast_metal_kernel_config_>() - 8usize];
+    [
+        "Offset of field: mlx_fast_metal_kernel_config_::ctx",
+    ][::std::mem::offset_of!(mlx_fast_metal_kernel_config_, ctx) - 0usize];
+};
+pub type mlx_fast_metal_kernel_config = mlx_fast_metal_kernel_config_;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_fast_metal_kernel_ {
+    pub ctx: *mut ::std::os::raw::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    [
+        "Size of mlx_fast_metal_kernel_",
+    ][::std::mem::size_of::<mlx_fast_metal_kernel_>() - 8usize];
+    [
+        "Alignment of mlx_fast_metal_kernel_",
+    ][::std::mem::align_of::<mlx_fast_metal_kernel_>() - 8usize];
+    [
+        "Offset of field: mlx_fast_metal_kernel_::ctx",
+    ][::std::mem::offset_of!(mlx_fast_metal_kernel_, ctx) - 0usize];
+};
+pub type mlx_fast_metal_kernel = mlx_fast_metal_kernel_;
+pub const MLX_FFT_NORM_BACKWARD: mlx_fft_norm_ = 0;
+pub const MLX_FFT_NORM_ORTHO: mlx_fft_norm_ = 1;
+pub const MLX_FFT_NORM_FORWARD: mlx_fft_norm_ = 2;
+pub type mlx_fft_norm_ = ::std::os::raw::c_uint;
+pub use self::mlx_fft_norm_ as mlx_fft_norm;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_node_namer_ {
+    pub ctx: *mut ::std::os::raw::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of mlx_node_namer_"][::std::mem::size_of::<mlx_node_namer_>() - 8usize];
+    ["Alignment of mlx_node_namer_"][::std::mem::align_of::<mlx_node_namer_>() - 8usize];
+    [
+        "Offset of field: mlx_node_namer_::ctx",
+    ][::std::mem::offset_of!(mlx_node_namer_, ctx) - 0usize];
+};
+pub type mlx_node_namer = mlx_node_namer_;
 unsafe extern "C" {
+    pub fn mlx_string_new() -> mlx_string;
+    pub fn mlx_string_new_data(str_: *const ::std::os::raw::c_char) -> mlx_string;
+    pub fn mlx_string_set(
+        str_: *mut mlx_string,
+        src: mlx_string,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_string_data(str_: mlx_string) -> *const ::std::os::raw::c_char;
+    pub fn mlx_string_free(str_: mlx_string) -> ::std::os::raw::c_int;
+    pub fn mlx_dtype_size(dtype: mlx_dtype) -> usize;
+    pub fn mlx_array_tostring(
+        str_: *mut mlx_string,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_new() -> mlx_array;
+    pub fn mlx_array_free(arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_new_bool(val: bool) -> mlx_array;
+    pub fn mlx_array_new_int(val: ::std::os::raw::c_int) -> mlx_array;
+    pub fn mlx_array_new_float32(val: f32) -> mlx_array;
+    pub fn mlx_array_new_float(val: f32) -> mlx_array;
+    pub fn mlx_array_new_float64(val: f64) -> mlx_array;
+    pub fn mlx_array_new_double(val: f64) -> mlx_array;
+    pub fn mlx_array_new_complex(real_val: f32, imag_val: f32) -> mlx_array;
+    pub fn mlx_array_new_data(
+        data: *const ::std::os::raw::c_void,
+        shape: *const ::std::os::raw::c_int,
+        dim: ::std::os::raw::c_int,
+        dtype: mlx_dtype,
+    ) -> mlx_array;
+    pub fn mlx_array_new_data_managed(
+        data: *mut ::std::os::raw::c_void,
+        shape: *const ::std::os::raw::c_int,
+        dim: ::std::os::raw::c_int,
+        dtype: mlx_dtype,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_array;
+    pub fn mlx_array_new_data_managed_payload(
+        data: *mut ::std::os::raw::c_void,
+        shape: *const ::std::os::raw::c_int,
+        dim: ::std::os::raw::c_int,
+        dtype: mlx_dtype,
+        payload: *mut ::std::os::raw::c_void,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_array;
+    pub fn mlx_array_set(arr: *mut mlx_array, src: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_bool(arr: *mut mlx_array, val: bool) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_int(
+        arr: *mut mlx_array,
+        val: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_float32(arr: *mut mlx_array, val: f32) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_float(arr: *mut mlx_array, val: f32) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_float64(arr: *mut mlx_array, val: f64) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_double(arr: *mut mlx_array, val: f64) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_complex(
+        arr: *mut mlx_array,
+        real_val: f32,
+        imag_val: f32,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_set_data(
+        arr: *mut mlx_array,
+        data: *const ::std::os::raw::c_void,
+        shape: *const ::std::os::raw::c_int,
+        dim: ::std::os::raw::c_int,
+        dtype: mlx_dtype,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_itemsize(arr: mlx_array) -> usize;
+    pub fn mlx_array_size(arr: mlx_array) -> usize;
+    pub fn mlx_array_nbytes(arr: mlx_array) -> usize;
+    pub fn mlx_array_ndim(arr: mlx_array) -> usize;
+    pub fn mlx_array_shape(arr: mlx_array) -> *const ::std::os::raw::c_int;
+    pub fn mlx_array_strides(arr: mlx_array) -> *const usize;
+    pub fn mlx_array_dim(
+        arr: mlx_array,
+        dim: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_dtype(arr: mlx_array) -> mlx_dtype;
+    pub fn mlx_array_eval(arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_bool(res: *mut bool, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_uint8(res: *mut u8, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_uint16(res: *mut u16, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_uint32(res: *mut u32, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_uint64(res: *mut u64, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_int8(res: *mut i8, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_int16(res: *mut i16, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_int32(res: *mut i32, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_int64(res: *mut i64, arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_float32(
+        res: *mut f32,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_float64(
+        res: *mut f64,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_item_complex64(
+        res: *mut mlx_complex64_t,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_array_data_bool(arr: mlx_array) -> *const bool;
+    pub fn mlx_array_data_uint8(arr: mlx_array) -> *const u8;
+    pub fn mlx_array_data_uint16(arr: mlx_array) -> *const u16;
+    pub fn mlx_array_data_uint32(arr: mlx_array) -> *const u32;
+    pub fn mlx_array_data_uint64(arr: mlx_array) -> *const u64;
+    pub fn mlx_array_data_int8(arr: mlx_array) -> *const i8;
+    pub fn mlx_array_data_int16(arr: mlx_array) -> *const i16;
+    pub fn mlx_array_data_int32(arr: mlx_array) -> *const i32;
+    pub fn mlx_array_data_int64(arr: mlx_array) -> *const i64;
+    pub fn mlx_array_data_float32(arr: mlx_array) -> *const f32;
+    pub fn mlx_array_data_float64(arr: mlx_array) -> *const f64;
+    pub fn mlx_array_data_complex64(arr: mlx_array) -> *const mlx_complex64_t;
+    pub fn _mlx_array_is_available(
+        res: *mut bool,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn _mlx_array_wait(arr: mlx_array) -> ::std::os::raw::c_int;
+    pub fn _mlx_array_is_contiguous(
+        res: *mut bool,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn _mlx_array_is_row_contiguous(
+        res: *mut bool,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn _mlx_array_is_col_contiguous(
+        res: *mut bool,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_array_new() -> mlx_map_string_to_array;
+    pub fn mlx_map_string_to_array_set(
+        map: *mut mlx_map_string_to_array,
+        src: mlx_map_string_to_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_array_free(
+        map: mlx_map_string_to_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_array_insert(
+        map: mlx_map_string_to_array,
+        key: *const ::std::os::raw::c_char,
+        value: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_array_get(
+        value: *mut mlx_array,
+        map: mlx_map_string_to_array,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_array_iterator_new(
+        map: mlx_map_string_to_array,
+    ) -> mlx_map_string_to_array_iterator;
+    pub fn mlx_map_string_to_array_iterator_free(
+        it: mlx_map_string_to_array_iterator,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_array_iterator_next(
+        key: *mut *const ::std::os::raw::c_char,
+        value: *mut mlx_array,
+        it: mlx_map_string_to_array_iterator,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_string_new() -> mlx_map_string_to_string;
+    pub fn mlx_map_string_to_string_set(
+        map: *mut mlx_map_string_to_string,
+        src: mlx_map_string_to_string,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_string_free(
+        map: mlx_map_string_to_string,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_string_insert(
+        map: mlx_map_string_to_string,
+        key: *const ::std::os::raw::c_char,
+        value: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_string_get(
+        value: *mut *const ::std::os::raw::c_char,
+        map: mlx_map_string_to_string,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_string_iterator_new(
+        map: mlx_map_string_to_string,
+    ) -> mlx_map_string_to_string_iterator;
+    pub fn mlx_map_string_to_string_iterator_free(
+        it: mlx_map_string_to_string_iterator,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_map_string_to_string_iterator_next(
+        key: *mut *const ::std::os::raw::c_char,
+        value: *mut *const ::std::os::raw::c_char,
+        it: mlx_map_string_to_string_iterator,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_new() -> mlx_device;
+    pub fn mlx_device_new_type(
+        type_: mlx_device_type,
+        index: ::std::os::raw::c_int,
+    ) -> mlx_device;
+    pub fn mlx_device_free(dev: mlx_device) -> ::std::os::raw::c_int;
+    pub fn mlx_device_set(
+        dev: *mut mlx_device,
+        src: mlx_device,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_tostring(
+        str_: *mut mlx_string,
+        dev: mlx_device,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_equal(lhs: mlx_device, rhs: mlx_device) -> bool;
+    pub fn mlx_device_get_index(
+        index: *mut ::std::os::raw::c_int,
+        dev: mlx_device,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_get_type(
+        type_: *mut mlx_device_type,
+        dev: mlx_device,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_get_default_device(dev: *mut mlx_device) -> ::std::os::raw::c_int;
+    pub fn mlx_set_default_device(dev: mlx_device) -> ::std::os::raw::c_int;
+    pub fn mlx_device_is_available(
+        avail: *mut bool,
+        dev: mlx_device,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_count(
+        count: *mut ::std::os::raw::c_int,
+        type_: mlx_device_type,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_info_new() -> mlx_device_info;
+    pub fn mlx_device_info_get(
+        info: *mut mlx_device_info,
+        dev: mlx_device,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_info_free(info: mlx_device_info) -> ::std::os::raw::c_int;
+    pub fn mlx_device_info_has_key(
+        exists: *mut bool,
+        info: mlx_device_info,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_info_is_string(
+        is_string: *mut bool,
+        info: mlx_device_info,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_info_get_string(
+        value: *mut *const ::std::os::raw::c_char,
+        info: mlx_device_info,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_info_get_size(
+        value: *mut usize,
+        info: mlx_device_info,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_device_info_get_keys(
+        keys: *mut mlx_vector_string,
+        info: mlx_device_info,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_new() -> mlx_stream;
+    pub fn mlx_stream_new_device(dev: mlx_device) -> mlx_stream;
+    pub fn mlx_stream_new_thread_unsafe(dev: mlx_device) -> mlx_stream;
+    pub fn mlx_stream_thread_local_new(dev: mlx_device) -> mlx_stream_thread_local;
+    pub fn mlx_stream_thread_local_set(
+        tls: *mut mlx_stream_thread_local,
+        src: mlx_stream_thread_local,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_thread_local_free(
+        tls: mlx_stream_thread_local,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_from_thread_local(
+        res: *mut mlx_stream,
+        tls: mlx_stream_thread_local,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_get_streams(res: *mut mlx_vector_stream) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_set(
+        stream: *mut mlx_stream,
+        src: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_free(stream: mlx_stream) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_tostring(
+        str_: *mut mlx_string,
+        stream: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_equal(lhs: mlx_stream, rhs: mlx_stream) -> bool;
+    pub fn mlx_stream_get_device(
+        dev: *mut mlx_device,
+        stream: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_stream_get_index(
+        index: *mut ::std::os::raw::c_int,
+        stream: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_synchronize(stream: mlx_stream) -> ::std::os::raw::c_int;
+    pub fn mlx_synchronize_default() -> ::std::os::raw::c_int;
+    pub fn mlx_synchronize_thread_local(
+        tls: mlx_stream_thread_local,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_clear_streams() -> ::std::os::raw::c_int;
+    pub fn mlx_get_default_stream(
+        stream: *mut mlx_stream,
+        dev: mlx_device,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_set_default_stream(stream: mlx_stream) -> ::std::os::raw::c_int;
+    pub fn mlx_default_cpu_stream_new() -> mlx_stream;
+    pub fn mlx_default_gpu_stream_new() -> mlx_stream;
+    pub fn mlx_vector_array_new() -> mlx_vector_array;
+    pub fn mlx_vector_array_set(
+        vec: *mut mlx_vector_array,
+        src: mlx_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_array_free(vec: mlx_vector_array) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_array_new_data(
+        data: *const mlx_array,
+        size: usize,
+    ) -> mlx_vector_array;
+    pub fn mlx_vector_array_new_value(val: mlx_array) -> mlx_vector_array;
+    pub fn mlx_vector_array_set_data(
+        vec: *mut mlx_vector_array,
+        data: *const mlx_array,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_array_set_value(
+        vec: *mut mlx_vector_array,
+        val: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_array_append_data(
+        vec: mlx_vector_array,
+        data: *const mlx_array,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_array_append_value(
+        vec: mlx_vector_array,
+        val: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_array_size(vec: mlx_vector_array) -> usize;
+    pub fn mlx_vector_array_get(
+        res: *mut mlx_array,
+        vec: mlx_vector_array,
+        idx: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_vector_array_new() -> mlx_vector_vector_array;
+    pub fn mlx_vector_vector_array_set(
+        vec: *mut mlx_vector_vector_array,
+        src: mlx_vector_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_vector_array_free(
+        vec: mlx_vector_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_vector_array_new_data(
+        data: *const mlx_vector_array,
+        size: usize,
+    ) -> mlx_vector_vector_array;
+    pub fn mlx_vector_vector_array_new_value(
+        val: mlx_vector_array,
+    ) -> mlx_vector_vector_array;
+    pub fn mlx_vector_vector_array_set_data(
+        vec: *mut mlx_vector_vector_array,
+        data: *const mlx_vector_array,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_vector_array_set_value(
+        vec: *mut mlx_vector_vector_array,
+        val: mlx_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_vector_array_append_data(
+        vec: mlx_vector_vector_array,
+        data: *const mlx_vector_array,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_vector_array_append_value(
+        vec: mlx_vector_vector_array,
+        val: mlx_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_vector_array_size(vec: mlx_vector_vector_array) -> usize;
+    pub fn mlx_vector_vector_array_get(
+        res: *mut mlx_vector_array,
+        vec: mlx_vector_vector_array,
+        idx: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_int_new() -> mlx_vector_int;
+    pub fn mlx_vector_int_set(
+        vec: *mut mlx_vector_int,
+        src: mlx_vector_int,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_int_free(vec: mlx_vector_int) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_int_new_data(
+        data: *mut ::std::os::raw::c_int,
+        size: usize,
+    ) -> mlx_vector_int;
+    pub fn mlx_vector_int_new_value(val: ::std::os::raw::c_int) -> mlx_vector_int;
+    pub fn mlx_vector_int_set_data(
+        vec: *mut mlx_vector_int,
+        data: *mut ::std::os::raw::c_int,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_int_set_value(
+        vec: *mut mlx_vector_int,
+        val: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_int_append_data(
+        vec: mlx_vector_int,
+        data: *mut ::std::os::raw::c_int,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_int_append_value(
+        vec: mlx_vector_int,
+        val: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_int_size(vec: mlx_vector_int) -> usize;
+    pub fn mlx_vector_int_get(
+        res: *mut ::std::os::raw::c_int,
+        vec: mlx_vector_int,
+        idx: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_string_new() -> mlx_vector_string;
+    pub fn mlx_vector_string_set(
+        vec: *mut mlx_vector_string,
+        src: mlx_vector_string,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_string_free(vec: mlx_vector_string) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_string_new_data(
+        data: *mut *const ::std::os::raw::c_char,
+        size: usize,
+    ) -> mlx_vector_string;
+    pub fn mlx_vector_string_new_value(
+        val: *const ::std::os::raw::c_char,
+    ) -> mlx_vector_string;
+    pub fn mlx_vector_string_set_data(
+        vec: *mut mlx_vector_string,
+        data: *mut *const ::std::os::raw::c_char,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_string_set_value(
+        vec: *mut mlx_vector_string,
+        val: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_string_append_data(
+        vec: mlx_vector_string,
+        data: *mut *const ::std::os::raw::c_char,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_string_append_value(
+        vec: mlx_vector_string,
+        val: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_string_size(vec: mlx_vector_string) -> usize;
+    pub fn mlx_vector_string_get(
+        res: *mut *mut ::std::os::raw::c_char,
+        vec: mlx_vector_string,
+        idx: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_stream_new() -> mlx_vector_stream;
+    pub fn mlx_vector_stream_set(
+        vec: *mut mlx_vector_stream,
+        src: mlx_vector_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_stream_free(vec: mlx_vector_stream) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_stream_new_data(
+        data: *const mlx_stream,
+        size: usize,
+    ) -> mlx_vector_stream;
+    pub fn mlx_vector_stream_new_value(val: mlx_stream) -> mlx_vector_stream;
+    pub fn mlx_vector_stream_set_data(
+        vec: *mut mlx_vector_stream,
+        data: *const mlx_stream,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_stream_set_value(
+        vec: *mut mlx_vector_stream,
+        val: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_stream_append_data(
+        vec: mlx_vector_stream,
+        data: *const mlx_stream,
+        size: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_stream_append_value(
+        vec: mlx_vector_stream,
+        val: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_vector_stream_size(vec: mlx_vector_stream) -> usize;
+    pub fn mlx_vector_stream_get(
+        res: *mut mlx_stream,
+        vec: mlx_vector_stream,
+        idx: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_new() -> mlx_closure;
+    pub fn mlx_closure_free(cls: mlx_closure) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_new_func(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+            ) -> ::std::os::raw::c_int,
+        >,
+    ) -> mlx_closure;
+    pub fn mlx_closure_new_func_payload(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+                arg3: *mut ::std::os::raw::c_void,
+            ) -> ::std::os::raw::c_int,
+        >,
+        payload: *mut ::std::os::raw::c_void,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_closure;
+    pub fn mlx_closure_set(
+        cls: *mut mlx_closure,
+        src: mlx_closure,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_apply(
+        res: *mut mlx_vector_array,
+        cls: mlx_closure,
+        input: mlx_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_new_unary(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_array,
+                arg2: mlx_array,
+            ) -> ::std::os::raw::c_int,
+        >,
+    ) -> mlx_closure;
+    pub fn mlx_closure_kwargs_new() -> mlx_closure_kwargs;
+    pub fn mlx_closure_kwargs_free(cls: mlx_closure_kwargs) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_kwargs_new_func(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+                arg3: mlx_map_string_to_array,
+            ) -> ::std::os::raw::c_int,
+        >,
+    ) -> mlx_closure_kwargs;
+    pub fn mlx_closure_kwargs_new_func_payload(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+                arg3: mlx_map_string_to_array,
+                arg4: *mut ::std::os::raw::c_void,
+            ) -> ::std::os::raw::c_int,
+        >,
+        payload: *mut ::std::os::raw::c_void,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_closure_kwargs;
+    pub fn mlx_closure_kwargs_set(
+        cls: *mut mlx_closure_kwargs,
+        src: mlx_closure_kwargs,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_kwargs_apply(
+        res: *mut mlx_vector_array,
+        cls: mlx_closure_kwargs,
+        input_0: mlx_vector_array,
+        input_1: mlx_map_string_to_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_value_and_grad_new() -> mlx_closure_value_and_grad;
+    pub fn mlx_closure_value_and_grad_free(
+        cls: mlx_closure_value_and_grad,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_value_and_grad_new_func(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: *mut mlx_vector_array,
+                arg3: mlx_vector_array,
+            ) -> ::std::os::raw::c_int,
+        >,
+    ) -> mlx_closure_value_and_grad;
+    pub fn mlx_closure_value_and_grad_new_func_payload(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: *mut mlx_vector_array,
+                arg3: mlx_vector_array,
+                arg4: *mut ::std::os::raw::c_void,
+            ) -> ::std::os::raw::c_int,
+        >,
+        payload: *mut ::std::os::raw::c_void,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_closure_value_and_grad;
+    pub fn mlx_closure_value_and_grad_set(
+        cls: *mut mlx_closure_value_and_grad,
+        src: mlx_closure_value_and_grad,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_value_and_grad_apply(
+        res_0: *mut mlx_vector_array,
+        res_1: *mut mlx_vector_array,
+        cls: mlx_closure_value_and_grad,
+        input: mlx_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_new() -> mlx_closure_custom;
+    pub fn mlx_closure_custom_free(cls: mlx_closure_custom) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_new_func(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+                arg3: mlx_vector_array,
+                arg4: mlx_vector_array,
+            ) -> ::std::os::raw::c_int,
+        >,
+    ) -> mlx_closure_custom;
+    pub fn mlx_closure_custom_new_func_payload(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+                arg3: mlx_vector_array,
+                arg4: mlx_vector_array,
+                arg5: *mut ::std::os::raw::c_void,
+            ) -> ::std::os::raw::c_int,
+        >,
+        payload: *mut ::std::os::raw::c_void,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_closure_custom;
+    pub fn mlx_closure_custom_set(
+        cls: *mut mlx_closure_custom,
+        src: mlx_closure_custom,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_apply(
+        res: *mut mlx_vector_array,
+        cls: mlx_closure_custom,
+        input_0: mlx_vector_array,
+        input_1: mlx_vector_array,
+        input_2: mlx_vector_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_jvp_new() -> mlx_closure_custom_jvp;
+    pub fn mlx_closure_custom_jvp_free(
+        cls: mlx_closure_custom_jvp,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_jvp_new_func(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+                arg3: mlx_vector_array,
+                arg4: *const ::std::os::raw::c_int,
+                _num: usize,
+            ) -> ::std::os::raw::c_int,
+        >,
+    ) -> mlx_closure_custom_jvp;
+    pub fn mlx_closure_custom_jvp_new_func_payload(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: mlx_vector_array,
+                arg3: mlx_vector_array,
+                arg4: *const ::std::os::raw::c_int,
+                _num: usize,
+                arg5: *mut ::std::os::raw::c_void,
+            ) -> ::std::os::raw::c_int,
+        >,
+        payload: *mut ::std::os::raw::c_void,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_closure_custom_jvp;
+    pub fn mlx_closure_custom_jvp_set(
+        cls: *mut mlx_closure_custom_jvp,
+        src: mlx_closure_custom_jvp,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_jvp_apply(
+        res: *mut mlx_vector_array,
+        cls: mlx_closure_custom_jvp,
+        input_0: mlx_vector_array,
+        input_1: mlx_vector_array,
+        input_2: *const ::std::os::raw::c_int,
+        input_2_num: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_vmap_new() -> mlx_closure_custom_vmap;
+    pub fn mlx_closure_custom_vmap_free(
+        cls: mlx_closure_custom_vmap,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_vmap_new_func(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: *mut mlx_vector_int,
+                arg3: mlx_vector_array,
+                arg4: *const ::std::os::raw::c_int,
+                _num: usize,
+            ) -> ::std::os::raw::c_int,
+        >,
+    ) -> mlx_closure_custom_vmap;
+    pub fn mlx_closure_custom_vmap_new_func_payload(
+        fun: ::std::option::Option<
+            unsafe extern "C" fn(
+                arg1: *mut mlx_vector_array,
+                arg2: *mut mlx_vector_int,
+                arg3: mlx_vector_array,
+                arg4: *const ::std::os::raw::c_int,
+                _num: usize,
+                arg5: *mut ::std::os::raw::c_void,
+            ) -> ::std::os::raw::c_int,
+        >,
+        payload: *mut ::std::os::raw::c_void,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
+    ) -> mlx_closure_custom_vmap;
+    pub fn mlx_closure_custom_vmap_set(
+        cls: *mut mlx_closure_custom_vmap,
+        src: mlx_closure_custom_vmap,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_closure_custom_vmap_apply(
+        res_0: *mut mlx_vector_array,
+        res_1: *mut mlx_vector_int,
+        cls: mlx_closure_custom_vmap,
+        input_0: mlx_vector_array,
+        input_1: *const ::std::os::raw::c_int,
+        input_1_num: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_distributed_group_new() -> mlx_distributed_group;
+    pub fn mlx_distributed_group_free(
+        group: mlx_distributed_group,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_distributed_init(
+        res: *mut mlx_distributed_group,
+        strict: bool,
+        bk: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_distributed_group_rank(
+        group: mlx_distributed_group,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_distributed_group_size(
+        group: mlx_distributed_group,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_distributed_group_split(
+        res: *mut mlx_distributed_group,
+        group: mlx_distributed_group,
+        color: ::std::os::raw::c_int,
+        key: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_distributed_is_available(bk: *const ::std::os::raw::c_char) -> bool;
+    pub fn mlx_io_reader_new(
+        desc: *mut ::std::os::raw::c_void,
+        vtable: mlx_io_vtable,
+    ) -> mlx_io_reader;
+    pub fn mlx_io_reader_descriptor(
+        desc_: *mut *mut ::std::os::raw::c_void,
+        io: mlx_io_reader,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_reader_tostring(
+        str_: *mut mlx_string,
+        io: mlx_io_reader,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_reader_free(io: mlx_io_reader) -> ::std::os::raw::c_int;
+    pub fn mlx_io_writer_new(
+        desc: *mut ::std::os::raw::c_void,
+        vtable: mlx_io_vtable,
+    ) -> mlx_io_writer;
+    pub fn mlx_io_writer_descriptor(
+        desc_: *mut *mut ::std::os::raw::c_void,
+        io: mlx_io_writer,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_writer_tostring(
+        str_: *mut mlx_string,
+        io: mlx_io_writer,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_writer_free(io: mlx_io_writer) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_new() -> mlx_io_gguf;
+    pub fn mlx_io_gguf_free(io: mlx_io_gguf) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_get_keys(
+        keys: *mut mlx_vector_string,
+        io: mlx_io_gguf,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_get_array(
+        arr: *mut mlx_array,
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_get_metadata_array(
+        arr: *mut mlx_array,
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_get_metadata_string(
+        str_: *mut mlx_string,
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_get_metadata_vector_string(
+        vstr: *mut mlx_vector_string,
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_has_metadata_array(
+        flag: *mut bool,
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_has_metadata_string(
+        flag: *mut bool,
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_has_metadata_vector_string(
+        flag: *mut bool,
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_set_array(
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_set_metadata_array(
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+        marr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_set_metadata_string(
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+        mstr: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_io_gguf_set_metadata_vector_string(
+        io: mlx_io_gguf,
+        key: *const ::std::os::raw::c_char,
+        mvstr: mlx_vector_string,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_compile_cache_new() -> mlx_compile_cache;
-}
-unsafe extern "C" {
     pub fn mlx_compile_cache_free(cache: mlx_compile_cache) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_compile(
         res: *mut mlx_closure,
         fun: mlx_closure,
         shapeless: bool,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_detail_compile(
         res: *mut mlx_closure,
         fun: mlx_closure,
@@ -1842,64 +1589,44 @@ unsafe extern "C" {
         constants: *const u64,
         constants_num: usize,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_detail_compile_cache(res: *mut mlx_compile_cache) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_detail_compile_clear_cache(cache: mlx_compile_cache) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_detail_compile_cache(
+        res: *mut mlx_compile_cache,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_detail_compile_clear_cache(
+        cache: mlx_compile_cache,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_detail_compile_erase(
         cache: mlx_compile_cache,
         fun_id: usize,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_disable_compile() -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_enable_compile() -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_set_compile_mode(mode: mlx_compile_mode) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cuda_is_available(res: *mut bool) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_all_gather(
         res: *mut mlx_array,
         x: mlx_array,
         group: mlx_distributed_group,
         S: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_all_max(
         res: *mut mlx_array,
         x: mlx_array,
         group: mlx_distributed_group,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_all_min(
         res: *mut mlx_array,
         x: mlx_array,
         group: mlx_distributed_group,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_all_sum(
         res: *mut mlx_array,
         x: mlx_array,
         group: mlx_distributed_group,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_recv(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -1909,8 +1636,6 @@ unsafe extern "C" {
         group: mlx_distributed_group,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_recv_like(
         res: *mut mlx_array,
         x: mlx_array,
@@ -1918,8 +1643,6 @@ unsafe extern "C" {
         group: mlx_distributed_group,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_send(
         res: *mut mlx_array,
         x: mlx_array,
@@ -1927,42 +1650,31 @@ unsafe extern "C" {
         group: mlx_distributed_group,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_distributed_sum_scatter(
         res: *mut mlx_array,
         x: mlx_array,
         group: mlx_distributed_group,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-pub type mlx_error_handler_func = ::std::option::Option<
-    unsafe extern "C" fn(msg: *const ::std::os::raw::c_char, data: *mut ::std::os::raw::c_void),
->;
-unsafe extern "C" {
     pub fn mlx_set_error_handler(
         handler: mlx_error_handler_func,
         data: *mut ::std::os::raw::c_void,
-        dtor: ::std::option::Option<unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void)>,
+        dtor: ::std::option::Option<
+            unsafe extern "C" fn(arg1: *mut ::std::os::raw::c_void),
+        >,
     );
-}
-unsafe extern "C" {
     pub fn _mlx_error(
         file: *const ::std::os::raw::c_char,
         line: ::std::os::raw::c_int,
         fmt: *const ::std::os::raw::c_char,
         ...
     );
-}
-unsafe extern "C" {
     pub fn mlx_export_function(
         file: *const ::std::os::raw::c_char,
         fun: mlx_closure,
         args: mlx_vector_array,
         shapeless: bool,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_export_function_kwargs(
         file: *const ::std::os::raw::c_char,
         fun: mlx_closure_kwargs,
@@ -1970,180 +1682,89 @@ unsafe extern "C" {
         kwargs: mlx_map_string_to_array,
         shapeless: bool,
     ) -> ::std::os::raw::c_int;
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct mlx_function_exporter_ {
-    pub ctx: *mut ::std::os::raw::c_void,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of mlx_function_exporter_"][::std::mem::size_of::<mlx_function_exporter_>() - 8usize];
-    ["Alignment of mlx_function_exporter_"]
-        [::std::mem::align_of::<mlx_function_exporter_>() - 8usize];
-    ["Offset of field: mlx_function_exporter_::ctx"]
-        [::std::mem::offset_of!(mlx_function_exporter_, ctx) - 0usize];
-};
-pub type mlx_function_exporter = mlx_function_exporter_;
-unsafe extern "C" {
     pub fn mlx_function_exporter_new(
         file: *const ::std::os::raw::c_char,
         fun: mlx_closure,
         shapeless: bool,
     ) -> mlx_function_exporter;
-}
-unsafe extern "C" {
-    pub fn mlx_function_exporter_free(xfunc: mlx_function_exporter) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_function_exporter_free(
+        xfunc: mlx_function_exporter,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_function_exporter_apply(
         xfunc: mlx_function_exporter,
         args: mlx_vector_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_function_exporter_apply_kwargs(
         xfunc: mlx_function_exporter,
         args: mlx_vector_array,
         kwargs: mlx_map_string_to_array,
     ) -> ::std::os::raw::c_int;
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct mlx_imported_function_ {
-    pub ctx: *mut ::std::os::raw::c_void,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of mlx_imported_function_"][::std::mem::size_of::<mlx_imported_function_>() - 8usize];
-    ["Alignment of mlx_imported_function_"]
-        [::std::mem::align_of::<mlx_imported_function_>() - 8usize];
-    ["Offset of field: mlx_imported_function_::ctx"]
-        [::std::mem::offset_of!(mlx_imported_function_, ctx) - 0usize];
-};
-pub type mlx_imported_function = mlx_imported_function_;
-unsafe extern "C" {
-    pub fn mlx_imported_function_new(file: *const ::std::os::raw::c_char) -> mlx_imported_function;
-}
-unsafe extern "C" {
-    pub fn mlx_imported_function_free(xfunc: mlx_imported_function) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_imported_function_new(
+        file: *const ::std::os::raw::c_char,
+    ) -> mlx_imported_function;
+    pub fn mlx_imported_function_free(
+        xfunc: mlx_imported_function,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_imported_function_apply(
         res: *mut mlx_vector_array,
         xfunc: mlx_imported_function,
         args: mlx_vector_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_imported_function_apply_kwargs(
         res: *mut mlx_vector_array,
         xfunc: mlx_imported_function,
         args: mlx_vector_array,
         kwargs: mlx_map_string_to_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cross_entropy(
         res: *mut mlx_array,
         logits: mlx_array,
         targets: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct mlx_fast_cuda_kernel_config_ {
-    pub ctx: *mut ::std::os::raw::c_void,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of mlx_fast_cuda_kernel_config_"]
-        [::std::mem::size_of::<mlx_fast_cuda_kernel_config_>() - 8usize];
-    ["Alignment of mlx_fast_cuda_kernel_config_"]
-        [::std::mem::align_of::<mlx_fast_cuda_kernel_config_>() - 8usize];
-    ["Offset of field: mlx_fast_cuda_kernel_config_::ctx"]
-        [::std::mem::offset_of!(mlx_fast_cuda_kernel_config_, ctx) - 0usize];
-};
-pub type mlx_fast_cuda_kernel_config = mlx_fast_cuda_kernel_config_;
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_new() -> mlx_fast_cuda_kernel_config;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_free(cls: mlx_fast_cuda_kernel_config);
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_add_output_arg(
         cls: mlx_fast_cuda_kernel_config,
         shape: *const ::std::os::raw::c_int,
         size: usize,
         dtype: mlx_dtype,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_set_grid(
         cls: mlx_fast_cuda_kernel_config,
         grid1: ::std::os::raw::c_int,
         grid2: ::std::os::raw::c_int,
         grid3: ::std::os::raw::c_int,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_set_thread_group(
         cls: mlx_fast_cuda_kernel_config,
         thread1: ::std::os::raw::c_int,
         thread2: ::std::os::raw::c_int,
         thread3: ::std::os::raw::c_int,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_set_init_value(
         cls: mlx_fast_cuda_kernel_config,
         value: f32,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_set_verbose(
         cls: mlx_fast_cuda_kernel_config,
         verbose: bool,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_add_template_arg_dtype(
         cls: mlx_fast_cuda_kernel_config,
         name: *const ::std::os::raw::c_char,
         dtype: mlx_dtype,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_add_template_arg_int(
         cls: mlx_fast_cuda_kernel_config,
         name: *const ::std::os::raw::c_char,
         value: ::std::os::raw::c_int,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_config_add_template_arg_bool(
         cls: mlx_fast_cuda_kernel_config,
         name: *const ::std::os::raw::c_char,
         value: bool,
     ) -> ::std::os::raw::c_int;
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct mlx_fast_cuda_kernel_ {
-    pub ctx: *mut ::std::os::raw::c_void,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of mlx_fast_cuda_kernel_"][::std::mem::size_of::<mlx_fast_cuda_kernel_>() - 8usize];
-    ["Alignment of mlx_fast_cuda_kernel_"]
-        [::std::mem::align_of::<mlx_fast_cuda_kernel_>() - 8usize];
-    ["Offset of field: mlx_fast_cuda_kernel_::ctx"]
-        [::std::mem::offset_of!(mlx_fast_cuda_kernel_, ctx) - 0usize];
-};
-pub type mlx_fast_cuda_kernel = mlx_fast_cuda_kernel_;
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_new(
         name: *const ::std::os::raw::c_char,
         input_names: mlx_vector_string,
@@ -2153,11 +1774,7 @@ unsafe extern "C" {
         ensure_row_contiguous: bool,
         shared_memory: ::std::os::raw::c_int,
     ) -> mlx_fast_cuda_kernel;
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_free(cls: mlx_fast_cuda_kernel);
-}
-unsafe extern "C" {
     pub fn mlx_fast_cuda_kernel_apply(
         outputs: *mut mlx_vector_array,
         cls: mlx_fast_cuda_kernel,
@@ -2165,8 +1782,6 @@ unsafe extern "C" {
         config: mlx_fast_cuda_kernel_config,
         stream: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_layer_norm(
         res: *mut mlx_array,
         x: mlx_array,
@@ -2175,100 +1790,49 @@ unsafe extern "C" {
         eps: f32,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct mlx_fast_metal_kernel_config_ {
-    pub ctx: *mut ::std::os::raw::c_void,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of mlx_fast_metal_kernel_config_"]
-        [::std::mem::size_of::<mlx_fast_metal_kernel_config_>() - 8usize];
-    ["Alignment of mlx_fast_metal_kernel_config_"]
-        [::std::mem::align_of::<mlx_fast_metal_kernel_config_>() - 8usize];
-    ["Offset of field: mlx_fast_metal_kernel_config_::ctx"]
-        [::std::mem::offset_of!(mlx_fast_metal_kernel_config_, ctx) - 0usize];
-};
-pub type mlx_fast_metal_kernel_config = mlx_fast_metal_kernel_config_;
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_new() -> mlx_fast_metal_kernel_config;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_free(cls: mlx_fast_metal_kernel_config);
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_add_output_arg(
         cls: mlx_fast_metal_kernel_config,
         shape: *const ::std::os::raw::c_int,
         size: usize,
         dtype: mlx_dtype,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_set_grid(
         cls: mlx_fast_metal_kernel_config,
         grid1: ::std::os::raw::c_int,
         grid2: ::std::os::raw::c_int,
         grid3: ::std::os::raw::c_int,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_set_thread_group(
         cls: mlx_fast_metal_kernel_config,
         thread1: ::std::os::raw::c_int,
         thread2: ::std::os::raw::c_int,
         thread3: ::std::os::raw::c_int,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_set_init_value(
         cls: mlx_fast_metal_kernel_config,
         value: f32,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_set_verbose(
         cls: mlx_fast_metal_kernel_config,
         verbose: bool,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_add_template_arg_dtype(
         cls: mlx_fast_metal_kernel_config,
         name: *const ::std::os::raw::c_char,
         dtype: mlx_dtype,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_add_template_arg_int(
         cls: mlx_fast_metal_kernel_config,
         name: *const ::std::os::raw::c_char,
         value: ::std::os::raw::c_int,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_config_add_template_arg_bool(
         cls: mlx_fast_metal_kernel_config,
         name: *const ::std::os::raw::c_char,
         value: bool,
     ) -> ::std::os::raw::c_int;
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct mlx_fast_metal_kernel_ {
-    pub ctx: *mut ::std::os::raw::c_void,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of mlx_fast_metal_kernel_"][::std::mem::size_of::<mlx_fast_metal_kernel_>() - 8usize];
-    ["Alignment of mlx_fast_metal_kernel_"]
-        [::std::mem::align_of::<mlx_fast_metal_kernel_>() - 8usize];
-    ["Offset of field: mlx_fast_metal_kernel_::ctx"]
-        [::std::mem::offset_of!(mlx_fast_metal_kernel_, ctx) - 0usize];
-};
-pub type mlx_fast_metal_kernel = mlx_fast_metal_kernel_;
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_new(
         name: *const ::std::os::raw::c_char,
         input_names: mlx_vector_string,
@@ -2278,11 +1842,7 @@ unsafe extern "C" {
         ensure_row_contiguous: bool,
         atomic_outputs: bool,
     ) -> mlx_fast_metal_kernel;
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_free(cls: mlx_fast_metal_kernel);
-}
-unsafe extern "C" {
     pub fn mlx_fast_metal_kernel_apply(
         outputs: *mut mlx_vector_array,
         cls: mlx_fast_metal_kernel,
@@ -2290,8 +1850,6 @@ unsafe extern "C" {
         config: mlx_fast_metal_kernel_config,
         stream: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_rms_norm(
         res: *mut mlx_array,
         x: mlx_array,
@@ -2299,8 +1857,6 @@ unsafe extern "C" {
         eps: f32,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_rope(
         res: *mut mlx_array,
         x: mlx_array,
@@ -2312,8 +1868,6 @@ unsafe extern "C" {
         freqs: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_rope_dynamic(
         res: *mut mlx_array,
         x: mlx_array,
@@ -2325,8 +1879,6 @@ unsafe extern "C" {
         freqs: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fast_scaled_dot_product_attention(
         res: *mut mlx_array,
         queries: mlx_array,
@@ -2339,13 +1891,6 @@ unsafe extern "C" {
         force_fused: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-pub const MLX_FFT_NORM_BACKWARD: mlx_fft_norm_ = 0;
-pub const MLX_FFT_NORM_ORTHO: mlx_fft_norm_ = 1;
-pub const MLX_FFT_NORM_FORWARD: mlx_fft_norm_ = 2;
-pub type mlx_fft_norm_ = ::std::os::raw::c_uint;
-pub use self::mlx_fft_norm_ as mlx_fft_norm;
-unsafe extern "C" {
     pub fn mlx_fft_fft(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2354,8 +1899,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_fft2(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2366,16 +1909,12 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_fftfreq(
         res: *mut mlx_array,
         n: ::std::os::raw::c_int,
         d: f64,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_fftn(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2386,8 +1925,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_fftshift(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2395,8 +1932,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_ifft(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2405,8 +1940,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_ifft2(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2417,8 +1950,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_ifftn(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2429,8 +1960,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_ifftshift(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2438,8 +1967,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_irfft(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2448,8 +1975,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_irfft2(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2460,8 +1985,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_irfftn(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2472,8 +1995,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_rfft(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2482,8 +2003,6 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_rfft2(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2494,16 +2013,12 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_rfftfreq(
         res: *mut mlx_array,
         n: ::std::os::raw::c_int,
         d: f64,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_fft_rfftn(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2514,134 +2029,89 @@ unsafe extern "C" {
         norm: mlx_fft_norm,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
-pub struct mlx_node_namer_ {
-    pub ctx: *mut ::std::os::raw::c_void,
-}
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of mlx_node_namer_"][::std::mem::size_of::<mlx_node_namer_>() - 8usize];
-    ["Alignment of mlx_node_namer_"][::std::mem::align_of::<mlx_node_namer_>() - 8usize];
-    ["Offset of field: mlx_node_namer_::ctx"]
-        [::std::mem::offset_of!(mlx_node_namer_, ctx) - 0usize];
-};
-pub type mlx_node_namer = mlx_node_namer_;
-unsafe extern "C" {
     pub fn mlx_node_namer_new() -> mlx_node_namer;
-}
-unsafe extern "C" {
     pub fn mlx_node_namer_free(namer: mlx_node_namer) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_node_namer_set_name(
         namer: mlx_node_namer,
         arr: mlx_array,
         name: *const ::std::os::raw::c_char,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_node_namer_get_name(
         name: *mut *const ::std::os::raw::c_char,
         namer: mlx_node_namer,
         arr: mlx_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_export_to_dot(
         os: *mut FILE,
         namer: mlx_node_namer,
         outputs: mlx_vector_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_print_graph(
         os: *mut FILE,
         namer: mlx_node_namer,
         outputs: mlx_vector_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_load_reader(
         res: *mut mlx_array,
         in_stream: mlx_io_reader,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_load(
         res: *mut mlx_array,
         file: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_load_gguf(
         gguf: *mut mlx_io_gguf,
         file: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_load_safetensors_reader(
         res_0: *mut mlx_map_string_to_array,
         res_1: *mut mlx_map_string_to_string,
         in_stream: mlx_io_reader,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_load_safetensors(
         res_0: *mut mlx_map_string_to_array,
         res_1: *mut mlx_map_string_to_string,
         file: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_save_writer(out_stream: mlx_io_writer, a: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_save(file: *const ::std::os::raw::c_char, a: mlx_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_save_writer(
+        out_stream: mlx_io_writer,
+        a: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_save(
+        file: *const ::std::os::raw::c_char,
+        a: mlx_array,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_save_gguf(
         file: *const ::std::os::raw::c_char,
         gguf: mlx_io_gguf,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_save_safetensors_writer(
         in_stream: mlx_io_writer,
         param: mlx_map_string_to_array,
         metadata: mlx_map_string_to_string,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_save_safetensors(
         file: *const ::std::os::raw::c_char,
         param: mlx_map_string_to_array,
         metadata: mlx_map_string_to_string,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_cholesky(
         res: *mut mlx_array,
         a: mlx_array,
         upper: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_cholesky_inv(
         res: *mut mlx_array,
         a: mlx_array,
         upper: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_cross(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2649,23 +2119,17 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_det(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_eig(
         res_0: *mut mlx_array,
         res_1: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_eigh(
         res_0: *mut mlx_array,
         res_1: *mut mlx_array,
@@ -2673,45 +2137,33 @@ unsafe extern "C" {
         UPLO: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_eigvals(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_eigvalsh(
         res: *mut mlx_array,
         a: mlx_array,
         UPLO: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_inv(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_lu(
         res: *mut mlx_vector_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_lu_factor(
         res_0: *mut mlx_array,
         res_1: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_norm(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2721,8 +2173,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_norm_matrix(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2732,8 +2182,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_norm_l2(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2742,39 +2190,29 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_pinv(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_qr(
         res_0: *mut mlx_array,
         res_1: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_slogdet(
         res_0: *mut mlx_array,
         res_1: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_solve(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_solve_triangular(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2782,79 +2220,47 @@ unsafe extern "C" {
         upper: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_svd(
         res: *mut mlx_vector_array,
         a: mlx_array,
         compute_uv: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linalg_tri_inv(
         res: *mut mlx_array,
         a: mlx_array,
         upper: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_clear_cache() -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_get_active_memory(res: *mut usize) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_get_cache_memory(res: *mut usize) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_get_memory_limit(res: *mut usize) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_get_peak_memory(res: *mut usize) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_reset_peak_memory() -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_set_cache_limit(res: *mut usize, limit: usize) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_set_memory_limit(res: *mut usize, limit: usize) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_set_wired_limit(res: *mut usize, limit: usize) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_metal_get_metallib_path(res: *mut mlx_string) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_metal_is_available(res: *mut bool) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_metal_set_metallib_path(
         path: *const ::std::os::raw::c_char,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_metal_start_capture(path: *const ::std::os::raw::c_char) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_metal_start_capture(
+        path: *const ::std::os::raw::c_char,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_metal_stop_capture() -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_abs(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_abs(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_add(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_addmm(
         res: *mut mlx_array,
         c: mlx_array,
@@ -2864,8 +2270,6 @@ unsafe extern "C" {
         beta: f32,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_all_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2874,8 +2278,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_all_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2883,16 +2285,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_all(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_allclose(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2902,8 +2300,6 @@ unsafe extern "C" {
         equal_nan: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_any_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2912,8 +2308,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_any_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2921,16 +2315,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_any(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_arange(
         res: *mut mlx_array,
         start: f64,
@@ -2939,34 +2329,42 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_arccos(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_arccosh(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_arcsin(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_arcsinh(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_arctan(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_arccos(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_arccosh(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_arcsin(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_arcsinh(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_arctan(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_arctan2(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_arctanh(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_arctanh(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_argmax_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2974,16 +2372,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_argmax(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_argmin_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -2991,16 +2385,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_argmin(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_argpartition_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3008,27 +2398,23 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_argpartition(
         res: *mut mlx_array,
         a: mlx_array,
         kth: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_argsort_axis(
         res: *mut mlx_array,
         a: mlx_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_argsort(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_argsort(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_array_equal(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3036,8 +2422,6 @@ unsafe extern "C" {
         equal_nan: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_as_strided(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3048,82 +2432,60 @@ unsafe extern "C" {
         offset: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_astype(
         res: *mut mlx_array,
         a: mlx_array,
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_atleast_1d(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_atleast_2d(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_atleast_3d(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_bartlett(
         res: *mut mlx_array,
         M: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_bitwise_and(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_bitwise_invert(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_bitwise_or(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_bitwise_xor(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_blackman(
         res: *mut mlx_array,
         M: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_block_masked_mm(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3134,15 +2496,11 @@ unsafe extern "C" {
         mask_rhs: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_broadcast_arrays(
         res: *mut mlx_vector_array,
         inputs: mlx_vector_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_broadcast_to(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3150,11 +2508,11 @@ unsafe extern "C" {
         shape_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_ceil(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_ceil(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_clip(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3162,35 +2520,28 @@ unsafe extern "C" {
         a_max: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_concatenate_axis(
         res: *mut mlx_array,
         arrays: mlx_vector_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_concatenate(
         res: *mut mlx_array,
         arrays: mlx_vector_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_conjugate(res: *mut mlx_array, a: mlx_array, s: mlx_stream)
-        -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_conjugate(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_contiguous(
         res: *mut mlx_array,
         a: mlx_array,
         allow_col_major: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_conv1d(
         res: *mut mlx_array,
         input: mlx_array,
@@ -3201,8 +2552,6 @@ unsafe extern "C" {
         groups: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_conv2d(
         res: *mut mlx_array,
         input: mlx_array,
@@ -3216,8 +2565,6 @@ unsafe extern "C" {
         groups: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_conv3d(
         res: *mut mlx_array,
         input: mlx_array,
@@ -3234,8 +2581,6 @@ unsafe extern "C" {
         groups: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_conv_general(
         res: *mut mlx_array,
         input: mlx_array,
@@ -3254,8 +2599,6 @@ unsafe extern "C" {
         flip: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_conv_transpose1d(
         res: *mut mlx_array,
         input: mlx_array,
@@ -3267,8 +2610,6 @@ unsafe extern "C" {
         groups: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_conv_transpose2d(
         res: *mut mlx_array,
         input: mlx_array,
@@ -3284,8 +2625,6 @@ unsafe extern "C" {
         groups: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_conv_transpose3d(
         res: *mut mlx_array,
         input: mlx_array,
@@ -3305,17 +2644,21 @@ unsafe extern "C" {
         groups: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_copy(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_cos(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_cosh(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_copy(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_cos(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_cosh(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_count_nonzero_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3323,8 +2666,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_count_nonzero_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3333,16 +2674,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_count_nonzero(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cummax_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3351,8 +2688,6 @@ unsafe extern "C" {
         inclusive: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cummax(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3360,8 +2695,6 @@ unsafe extern "C" {
         inclusive: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cummin_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3370,8 +2703,6 @@ unsafe extern "C" {
         inclusive: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cummin(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3379,8 +2710,6 @@ unsafe extern "C" {
         inclusive: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cumprod_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3390,8 +2719,6 @@ unsafe extern "C" {
         dtype: mlx_optional_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cumprod(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3400,8 +2727,6 @@ unsafe extern "C" {
         dtype: mlx_optional_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cumsum_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3411,8 +2736,6 @@ unsafe extern "C" {
         dtype: mlx_optional_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_cumsum(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3421,18 +2744,16 @@ unsafe extern "C" {
         dtype: mlx_optional_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_degrees(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_degrees(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_depends(
         res: *mut mlx_vector_array,
         inputs: mlx_vector_array,
         dependencies: mlx_vector_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_dequantize(
         res: *mut mlx_array,
         w: mlx_array,
@@ -3445,16 +2766,12 @@ unsafe extern "C" {
         dtype: mlx_optional_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_diag(
         res: *mut mlx_array,
         a: mlx_array,
         k: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_diagonal(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3463,8 +2780,6 @@ unsafe extern "C" {
         axis2: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_diff(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3472,49 +2787,45 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_divide(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_divmod(
         res: *mut mlx_vector_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_einsum(
         res: *mut mlx_array,
         subscripts: *const ::std::os::raw::c_char,
         operands: mlx_vector_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_equal(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_erf(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_erfinv(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_exp(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_erf(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_erfinv(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_exp(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_expand_dims_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3522,19 +2833,17 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_expand_dims(
         res: *mut mlx_array,
         a: mlx_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_expm1(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_expm1(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_eye(
         res: *mut mlx_array,
         n: ::std::os::raw::c_int,
@@ -3543,8 +2852,6 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_flatten(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3552,8 +2859,6 @@ unsafe extern "C" {
         end_axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_flip_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3561,38 +2866,34 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_flip_axis(
         res: *mut mlx_array,
         a: mlx_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_flip(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_floor(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_flip(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_floor(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_floor_divide(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_from_fp8(
         res: *mut mlx_array,
         x: mlx_array,
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_full(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -3601,8 +2902,6 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_full_like(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3610,8 +2909,6 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_gather(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3622,8 +2919,6 @@ unsafe extern "C" {
         slice_sizes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_gather_single(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3633,8 +2928,6 @@ unsafe extern "C" {
         slice_sizes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_gather_mm(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3644,8 +2937,6 @@ unsafe extern "C" {
         sorted_indices: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_gather_qmm(
         res: *mut mlx_array,
         x: mlx_array,
@@ -3661,8 +2952,6 @@ unsafe extern "C" {
         sorted_indices: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_gather_qqmm(
         res: *mut mlx_array,
         x: mlx_array,
@@ -3678,65 +2967,51 @@ unsafe extern "C" {
         sorted_indices: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_greater(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_greater_equal(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_hadamard_transform(
         res: *mut mlx_array,
         a: mlx_array,
         scale: mlx_optional_float,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_hamming(
         res: *mut mlx_array,
         M: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_hanning(
         res: *mut mlx_array,
         M: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_identity(
         res: *mut mlx_array,
         n: ::std::os::raw::c_int,
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_imag(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_imag(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_inner(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_isclose(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3746,55 +3021,55 @@ unsafe extern "C" {
         equal_nan: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_isfinite(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_isinf(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_isnan(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_isneginf(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_isposinf(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_isfinite(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_isinf(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_isnan(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_isneginf(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_isposinf(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_kron(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_left_shift(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_less(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_less_equal(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linspace_endpoint(
         res: *mut mlx_array,
         start: f64,
@@ -3804,8 +3079,6 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_linspace(
         res: *mut mlx_array,
         start: f64,
@@ -3814,28 +3087,32 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_log(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_log10(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_log1p(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_log2(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_log(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_log10(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_log1p(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_log2(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_logaddexp(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logcumsumexp_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3844,8 +3121,6 @@ unsafe extern "C" {
         inclusive: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logcumsumexp(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3853,39 +3128,29 @@ unsafe extern "C" {
         inclusive: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logical_and(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logical_not(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logical_or(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logical_xor(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logsumexp_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3894,8 +3159,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logsumexp_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3903,16 +3166,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_logsumexp(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_masked_scatter(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3920,16 +3179,12 @@ unsafe extern "C" {
         src: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_matmul(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_max_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3938,8 +3193,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_max_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3947,24 +3200,18 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_max(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_maximum(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_mean_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3973,8 +3220,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_mean_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -3982,16 +3227,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_mean(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_median_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4000,8 +3241,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_median_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4009,16 +3248,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_median(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_meshgrid(
         res: *mut mlx_vector_array,
         arrays: mlx_vector_array,
@@ -4026,8 +3261,6 @@ unsafe extern "C" {
         indexing: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_min_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4036,8 +3269,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_min_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4045,24 +3276,18 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_min(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_minimum(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_moveaxis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4070,16 +3295,12 @@ unsafe extern "C" {
         destination: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_multiply(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_nan_to_num(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4088,19 +3309,17 @@ unsafe extern "C" {
         neginf: mlx_optional_float,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_negative(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_negative(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_not_equal(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_number_of_elements(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4110,8 +3329,6 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_ones(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -4119,28 +3336,23 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_ones_like_dtype(
         res: *mut mlx_array,
         a: mlx_array,
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_ones_like(res: *mut mlx_array, a: mlx_array, s: mlx_stream)
-        -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_ones_like(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_outer(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_pad(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4154,8 +3366,6 @@ unsafe extern "C" {
         mode: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_pad_symmetric(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4164,8 +3374,6 @@ unsafe extern "C" {
         mode: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_partition_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4173,27 +3381,23 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_partition(
         res: *mut mlx_array,
         a: mlx_array,
         kth: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_positive(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_positive(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_power(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_prod_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4202,8 +3406,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_prod_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4211,16 +3413,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_prod(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_put_along_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4229,8 +3427,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_qqmm(
         res: *mut mlx_array,
         x: mlx_array,
@@ -4243,8 +3439,6 @@ unsafe extern "C" {
         global_scale_w: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_quantize(
         res: *mut mlx_vector_array,
         w: mlx_array,
@@ -4254,8 +3448,6 @@ unsafe extern "C" {
         global_scale: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_quantized_matmul(
         res: *mut mlx_array,
         x: mlx_array,
@@ -4268,29 +3460,27 @@ unsafe extern "C" {
         mode: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_radians(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_real(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_radians(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_real(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_reciprocal(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_remainder(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_repeat_axis(
         res: *mut mlx_array,
         arr: mlx_array,
@@ -4298,16 +3488,12 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_repeat(
         res: *mut mlx_array,
         arr: mlx_array,
         repeats: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_reshape(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4315,16 +3501,12 @@ unsafe extern "C" {
         shape_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_right_shift(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_roll_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4333,8 +3515,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_roll_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4344,8 +3524,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_roll(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4353,19 +3531,17 @@ unsafe extern "C" {
         shift_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_round(
         res: *mut mlx_array,
         a: mlx_array,
         decimals: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_rsqrt(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_rsqrt(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_scatter(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4375,8 +3551,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_single(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4385,8 +3559,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_add(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4396,8 +3568,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_add_single(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4406,8 +3576,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_add_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4416,8 +3584,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_max(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4427,8 +3593,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_max_single(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4437,8 +3601,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_min(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4448,8 +3610,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_min_single(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4458,8 +3618,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_prod(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4469,8 +3627,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_scatter_prod_single(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4479,8 +3635,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_searchsorted(
         res: *mut mlx_array,
         sorted_sequence: mlx_array,
@@ -4488,8 +3642,6 @@ unsafe extern "C" {
         side: *const ::std::os::raw::c_char,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_segmented_mm(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4497,20 +3649,26 @@ unsafe extern "C" {
         segments: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_sigmoid(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_sign(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_sin(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_sinh(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_sigmoid(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_sign(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_sin(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_sinh(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_slice(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4522,8 +3680,6 @@ unsafe extern "C" {
         strides_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_slice_dynamic(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4534,8 +3690,6 @@ unsafe extern "C" {
         slice_size_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_slice_update(
         res: *mut mlx_array,
         src: mlx_array,
@@ -4548,8 +3702,6 @@ unsafe extern "C" {
         strides_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_slice_update_dynamic(
         res: *mut mlx_array,
         src: mlx_array,
@@ -4559,8 +3711,6 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_slice_update_add(
         res: *mut mlx_array,
         src: mlx_array,
@@ -4573,8 +3723,6 @@ unsafe extern "C" {
         strides_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_slice_update_max(
         res: *mut mlx_array,
         src: mlx_array,
@@ -4587,8 +3735,6 @@ unsafe extern "C" {
         strides_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_slice_update_min(
         res: *mut mlx_array,
         src: mlx_array,
@@ -4601,8 +3747,6 @@ unsafe extern "C" {
         strides_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_slice_update_prod(
         res: *mut mlx_array,
         src: mlx_array,
@@ -4615,8 +3759,6 @@ unsafe extern "C" {
         strides_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_softmax_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4625,8 +3767,6 @@ unsafe extern "C" {
         precise: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_softmax_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4634,27 +3774,23 @@ unsafe extern "C" {
         precise: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_softmax(
         res: *mut mlx_array,
         a: mlx_array,
         precise: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_sort_axis(
         res: *mut mlx_array,
         a: mlx_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_sort(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_sort(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_split(
         res: *mut mlx_vector_array,
         a: mlx_array,
@@ -4662,8 +3798,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_split_sections(
         res: *mut mlx_vector_array,
         a: mlx_array,
@@ -4672,14 +3806,16 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_sqrt(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_square(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_sqrt(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_square(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_squeeze_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4687,34 +3823,28 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_squeeze_axis(
         res: *mut mlx_array,
         a: mlx_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_squeeze(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_squeeze(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_stack_axis(
         res: *mut mlx_array,
         arrays: mlx_vector_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_stack(
         res: *mut mlx_array,
         arrays: mlx_vector_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_std_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4724,8 +3854,6 @@ unsafe extern "C" {
         ddof: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_std_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4734,8 +3862,6 @@ unsafe extern "C" {
         ddof: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_std(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4743,23 +3869,17 @@ unsafe extern "C" {
         ddof: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_stop_gradient(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_subtract(
         res: *mut mlx_array,
         a: mlx_array,
         b: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_sum_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4768,8 +3888,6 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_sum_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4777,16 +3895,12 @@ unsafe extern "C" {
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_sum(
         res: *mut mlx_array,
         a: mlx_array,
         keepdims: bool,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_swapaxes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4794,8 +3908,6 @@ unsafe extern "C" {
         axis2: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_take_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4803,16 +3915,12 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_take(
         res: *mut mlx_array,
         a: mlx_array,
         indices: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_take_along_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4820,14 +3928,16 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_tan(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_tanh(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_tan(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_tanh(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_tensordot(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4838,8 +3948,6 @@ unsafe extern "C" {
         axes_b_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_tensordot_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4847,8 +3955,6 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_tile(
         res: *mut mlx_array,
         arr: mlx_array,
@@ -4856,11 +3962,11 @@ unsafe extern "C" {
         reps_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_to_fp8(res: *mut mlx_array, x: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_to_fp8(
+        res: *mut mlx_array,
+        x: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_topk_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4868,16 +3974,12 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_topk(
         res: *mut mlx_array,
         a: mlx_array,
         k: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_trace_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4887,11 +3989,11 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_trace(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_trace(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_transpose_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4899,12 +4001,11 @@ unsafe extern "C" {
         axes_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_transpose(res: *mut mlx_array, a: mlx_array, s: mlx_stream)
-        -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_transpose(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_tri(
         res: *mut mlx_array,
         n: ::std::os::raw::c_int,
@@ -4913,27 +4014,23 @@ unsafe extern "C" {
         type_: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_tril(
         res: *mut mlx_array,
         x: mlx_array,
         k: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_triu(
         res: *mut mlx_array,
         x: mlx_array,
         k: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_trunc(res: *mut mlx_array, a: mlx_array, s: mlx_stream) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_trunc(
+        res: *mut mlx_array,
+        a: mlx_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_unflatten(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4942,23 +4039,17 @@ unsafe extern "C" {
         shape_num: usize,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_unstack_axis(
         res: *mut mlx_vector_array,
         a: mlx_array,
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_unstack(
         res: *mut mlx_vector_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_var_axes(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4968,8 +4059,6 @@ unsafe extern "C" {
         ddof: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_var_axis(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4978,8 +4067,6 @@ unsafe extern "C" {
         ddof: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_var(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4987,8 +4074,6 @@ unsafe extern "C" {
         ddof: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_vecdot(
         res: *mut mlx_array,
         a: mlx_array,
@@ -4996,16 +4081,12 @@ unsafe extern "C" {
         axis: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_view(
         res: *mut mlx_array,
         a: mlx_array,
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_where(
         res: *mut mlx_array,
         condition: mlx_array,
@@ -5013,8 +4094,6 @@ unsafe extern "C" {
         y: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_zeros(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -5022,23 +4101,17 @@ unsafe extern "C" {
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_zeros_like_dtype(
         res: *mut mlx_array,
         a: mlx_array,
         dtype: mlx_dtype,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_zeros_like(
         res: *mut mlx_array,
         a: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_bernoulli(
         res: *mut mlx_array,
         p: mlx_array,
@@ -5047,8 +4120,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_bits(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -5057,8 +4128,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_categorical_shape(
         res: *mut mlx_array,
         logits: mlx_array,
@@ -5068,8 +4137,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_categorical_num_samples(
         res: *mut mlx_array,
         logits_: mlx_array,
@@ -5078,8 +4145,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_categorical(
         res: *mut mlx_array,
         logits: mlx_array,
@@ -5087,8 +4152,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_gumbel(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -5097,11 +4160,7 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_key(res: *mut mlx_array, seed: u64) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_laplace(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -5112,8 +4171,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_multivariate_normal(
         res: *mut mlx_array,
         mean: mlx_array,
@@ -5124,8 +4181,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_normal_broadcast(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -5136,8 +4191,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_normal(
         res: *mut mlx_array,
         shape: *const ::std::os::raw::c_int,
@@ -5148,8 +4201,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_permutation(
         res: *mut mlx_array,
         x: mlx_array,
@@ -5157,16 +4208,12 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_permutation_arange(
         res: *mut mlx_array,
         x: ::std::os::raw::c_int,
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_randint(
         res: *mut mlx_array,
         low: mlx_array,
@@ -5177,27 +4224,19 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_seed(seed: u64) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_split_num(
         res: *mut mlx_array,
         key: mlx_array,
         num: ::std::os::raw::c_int,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_split(
         res_0: *mut mlx_array,
         res_1: *mut mlx_array,
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_truncated_normal(
         res: *mut mlx_array,
         lower: mlx_array,
@@ -5208,8 +4247,6 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_random_uniform(
         res: *mut mlx_array,
         low: mlx_array,
@@ -5220,14 +4257,11 @@ unsafe extern "C" {
         key: mlx_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_async_eval(outputs: mlx_vector_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
-    pub fn mlx_checkpoint(res: *mut mlx_closure, fun: mlx_closure) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
+    pub fn mlx_checkpoint(
+        res: *mut mlx_closure,
+        fun: mlx_closure,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_custom_function(
         res: *mut mlx_closure,
         fun: mlx_closure,
@@ -5235,18 +4269,12 @@ unsafe extern "C" {
         fun_jvp: mlx_closure_custom_jvp,
         fun_vmap: mlx_closure_custom_vmap,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_custom_vjp(
         res: *mut mlx_closure,
         fun: mlx_closure,
         fun_vjp: mlx_closure_custom,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_eval(outputs: mlx_vector_array) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_jvp(
         res_0: *mut mlx_vector_array,
         res_1: *mut mlx_vector_array,
@@ -5254,16 +4282,12 @@ unsafe extern "C" {
         primals: mlx_vector_array,
         tangents: mlx_vector_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_value_and_grad(
         res: *mut mlx_closure_value_and_grad,
         fun: mlx_closure,
         argnums: *const ::std::os::raw::c_int,
         argnums_num: usize,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_vjp(
         res_0: *mut mlx_vector_array,
         res_1: *mut mlx_vector_array,
@@ -5271,8 +4295,6 @@ unsafe extern "C" {
         primals: mlx_vector_array,
         cotangents: mlx_vector_array,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_detail_vmap_replace(
         res: *mut mlx_vector_array,
         inputs: mlx_vector_array,
@@ -5283,8 +4305,6 @@ unsafe extern "C" {
         out_axes: *const ::std::os::raw::c_int,
         out_axes_num: usize,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_detail_vmap_trace(
         res_0: *mut mlx_vector_array,
         res_1: *mut mlx_vector_array,
@@ -5293,7 +4313,5 @@ unsafe extern "C" {
         in_axes: *const ::std::os::raw::c_int,
         in_axes_num: usize,
     ) -> ::std::os::raw::c_int;
-}
-unsafe extern "C" {
     pub fn mlx_version(str_: *mut mlx_string) -> ::std::os::raw::c_int;
 }

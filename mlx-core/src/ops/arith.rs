@@ -5,159 +5,248 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::device::stream;
 use crate::error::{Error, Result};
-use crate::ffi::{Handle, call};
-use crate::ops::{binary, opt, unary};
+use crate::ffi::Handle;
+use crate::ops::node::{binary, op, unary};
+use crate::ops::{opt, optional_float, where_};
 use crate::{Array, Dtype};
 
 impl Array {
-    unary! {
-        /// `|x|`. Dtype: kept, but float32 for complex64. Source: `mlx_abs`.
-        abs => mlx_abs,
-        /// `x²`. Dtype: kept. Source: `mlx_square`.
+    unary! { shape "kept", dtype "any, kept";
+        /// `x²`.
         square => mlx_square,
-        /// `√x`. Dtype: floating, kept; else float32. Source: `mlx_sqrt`.
-        sqrt => mlx_sqrt,
-        /// `1 / √x`. Dtype: floating, kept; else float32. Source: `mlx_rsqrt`.
-        rsqrt => mlx_rsqrt,
-        /// `1 / x`. Dtype: floating, kept; else float32. Source: `mlx_reciprocal`.
-        reciprocal => mlx_reciprocal,
-        /// `eˣ`. Dtype: floating, kept; else float32. Source: `mlx_exp`.
-        exp => mlx_exp,
-        /// `eˣ − 1`, exact near 0. Dtype: floating, kept; else float32. Source: `mlx_expm1`.
-        expm1 => mlx_expm1,
-        /// The natural logarithm. Dtype: floating, kept; else float32. Source: `mlx_log`.
-        log => mlx_log,
-        /// The logarithm to base 2. Dtype: floating, kept; else float32. Source: `mlx_log2`.
-        log2 => mlx_log2,
-        /// The logarithm to base 10. Dtype: floating, kept; else float32. Source: `mlx_log10`.
-        log10 => mlx_log10,
-        /// `ln(1 + x)`, exact near 0. Dtype: floating, kept; else float32. Source: `mlx_log1p`.
-        log1p => mlx_log1p,
-        /// Sine of radians. Dtype: floating, kept; else float32. Source: `mlx_sin`.
-        sin => mlx_sin,
-        /// Cosine of radians. Dtype: floating, kept; else float32. Source: `mlx_cos`.
-        cos => mlx_cos,
-        /// Tangent of radians. Dtype: floating, kept; else float32. Source: `mlx_tan`.
-        tan => mlx_tan,
-        /// Hyperbolic sine. Dtype: floating, kept; else float32. Source: `mlx_sinh`.
-        sinh => mlx_sinh,
-        /// Hyperbolic cosine. Dtype: floating, kept; else float32. Source: `mlx_cosh`.
-        cosh => mlx_cosh,
-        /// Hyperbolic tangent. Dtype: floating, kept; else float32. Source: `mlx_tanh`.
-        tanh => mlx_tanh,
-        /// Inverse sine, in radians. Dtype: floating, kept; else float32. Source: `mlx_arcsin`.
-        arcsin => mlx_arcsin,
-        /// Inverse cosine, in radians. Dtype: floating, kept; else float32. Source: `mlx_arccos`.
-        arccos => mlx_arccos,
-        /// Inverse tangent, in radians. Dtype: floating, kept; else float32. Source: `mlx_arctan`.
-        arctan => mlx_arctan,
-        /// Inverse hyperbolic sine. Dtype: floating, kept; else float32. Source: `mlx_arcsinh`.
-        arcsinh => mlx_arcsinh,
-        /// Inverse hyperbolic cosine. Dtype: floating, kept; else float32. Source: `mlx_arccosh`.
-        arccosh => mlx_arccosh,
-        /// Inverse hyperbolic tangent. Dtype: floating, kept; else float32. Source: `mlx_arctanh`.
-        arctanh => mlx_arctanh,
-        /// `1 / (1 + e⁻ˣ)`. Dtype: floating, kept; else float32. Source: `mlx_sigmoid`.
-        sigmoid => mlx_sigmoid,
-        /// The error function, `2/√π ∫₀ˣ e^(−t²) dt`. Dtype: floating, kept; else float32. Source: `mlx_erf`.
-        erf => mlx_erf,
-        /// The inverse of the error function. Dtype: floating, kept; else float32. Source: `mlx_erfinv`.
-        erfinv => mlx_erfinv,
-        /// The largest whole number that is not above x. Dtype: kept. Source: `mlx_floor`.
-        floor => mlx_floor,
-        /// The smallest whole number that is not below x. Dtype: kept. Source: `mlx_ceil`.
-        ceil => mlx_ceil,
-        /// x without its fraction. Dtype: kept. Source: `mlx_trunc`.
-        trunc => mlx_trunc,
-        /// −1, 0 or 1 as x is. Dtype: kept. Source: `mlx_sign`.
+        /// −1, 0 or 1 as x is; of a complex number `x / |x|`.
         sign => mlx_sign,
-        /// `−x`. Dtype: kept; not for bool. Source: `mlx_negative`.
-        negative => mlx_negative,
-        /// The real part. Dtype: float32 for complex64. Source: `mlx_real`.
-        real => mlx_real,
-        /// The imaginary part. Dtype: float32 for complex64. Source: `mlx_imag`.
-        imag => mlx_imag,
-        /// The complex conjugate. Dtype: kept. Source: `mlx_conjugate`.
+        /// The complex conjugate; of a real number, itself.
         conjugate => mlx_conjugate,
-        /// Radians to degrees. Dtype: floating, kept; else float32. Source: `mlx_degrees`.
-        degrees => mlx_degrees,
-        /// Degrees to radians. Dtype: floating, kept; else float32. Source: `mlx_radians`.
-        radians => mlx_radians,
-        /// x with every bit flipped. Dtype: integers and bool, kept. Source: `mlx_bitwise_invert`.
-        bitwise_invert => mlx_bitwise_invert,
-        /// x, through which no derivative flows. Dtype: kept. Source: `mlx_stop_gradient`.
+        /// x, through which no derivative flows.
         stop_gradient => mlx_stop_gradient,
     }
 
-    binary! {
-        /// `self` to the power of `other`. Dtype: promoted. Source: `mlx_power`.
-        power => mlx_power,
-        /// The larger of two; NaN if either is. Dtype: promoted. Source: `mlx_maximum`.
-        maximum => mlx_maximum,
-        /// The smaller of two; NaN if either is. Dtype: promoted. Source: `mlx_minimum`.
-        minimum => mlx_minimum,
-        /// `ln(eˣ + eʸ)` without overflow. Dtype: promoted, floating. Source: `mlx_logaddexp`.
-        logaddexp => mlx_logaddexp,
-        /// The angle of the point (other, self), in radians. Dtype: promoted, floating. Source: `mlx_arctan2`.
-        arctan2 => mlx_arctan2,
-        /// Bits set in both. Dtype: integers and bool, promoted. Source: `mlx_bitwise_and`.
-        bitwise_and => mlx_bitwise_and,
-        /// Bits set in either. Dtype: integers and bool, promoted. Source: `mlx_bitwise_or`.
-        bitwise_or => mlx_bitwise_or,
-        /// Bits set in one of the two. Dtype: integers and bool, promoted. Source: `mlx_bitwise_xor`.
-        bitwise_xor => mlx_bitwise_xor,
-        /// `self` shifted left by `other` bits. Dtype: integers, promoted. Source: `mlx_left_shift`.
-        left_shift => mlx_left_shift,
-        /// `self` shifted right by `other` bits. Dtype: integers, promoted. Source: `mlx_right_shift`.
-        right_shift => mlx_right_shift,
+    unary! { shape "kept", dtype "any but bool, kept";
+        /// `−x`; of an unsigned integer its complement to `2ⁿ`.
+        negative => mlx_negative,
     }
 
-    /// `self − other · ⌊self / other⌋`, with the sign of `other`.
+    unary! { shape "kept", dtype "any, kept; complex64 gives float32";
+        /// `|x|`.
+        abs => mlx_abs,
+        /// The real part.
+        real => mlx_real,
+        /// The imaginary part; of a real number, 0.
+        imag => mlx_imag,
+    }
+
+    unary! { shape "kept", dtype "any but complex64, kept";
+        /// The largest whole number that is not above x.
+        floor => mlx_floor,
+        /// The smallest whole number that is not below x.
+        ceil => mlx_ceil,
+        /// x without its fraction.
+        trunc => mlx_trunc,
+    }
+
+    unary! { shape "kept", dtype "floating and complex64, kept; others give float32";
+        /// `√x`; NaN below 0.
+        sqrt => mlx_sqrt,
+        /// `1 / √x`; +∞ at 0.
+        rsqrt => mlx_rsqrt,
+        /// `1 / x`.
+        reciprocal => mlx_reciprocal,
+        /// `eˣ`.
+        exp => mlx_exp,
+        /// The natural logarithm; −∞ at 0, NaN below.
+        log => mlx_log,
+        /// The logarithm to base 2.
+        log2 => mlx_log2,
+        /// The logarithm to base 10.
+        log10 => mlx_log10,
+        /// `ln(1 + x)`, exact near 0.
+        log1p => mlx_log1p,
+        /// Sine of radians.
+        sin => mlx_sin,
+        /// Cosine of radians.
+        cos => mlx_cos,
+        /// Tangent of radians.
+        tan => mlx_tan,
+        /// Hyperbolic sine.
+        sinh => mlx_sinh,
+        /// Hyperbolic cosine.
+        cosh => mlx_cosh,
+        /// Hyperbolic tangent.
+        tanh => mlx_tanh,
+        /// Inverse sine, in radians; NaN outside −1..1.
+        arcsin => mlx_arcsin,
+        /// Inverse cosine, in radians; NaN outside −1..1.
+        arccos => mlx_arccos,
+        /// Inverse tangent, in radians.
+        arctan => mlx_arctan,
+        /// Inverse hyperbolic sine.
+        arcsinh => mlx_arcsinh,
+        /// Inverse hyperbolic cosine; NaN below 1.
+        arccosh => mlx_arccosh,
+        /// Inverse hyperbolic tangent; NaN outside −1..1.
+        arctanh => mlx_arctanh,
+        /// Radians to degrees.
+        degrees => mlx_degrees,
+        /// Degrees to radians.
+        radians => mlx_radians,
+    }
+
+    unary! { shape "kept", dtype "floating, kept; integers and bool give float32";
+        /// `eˣ − 1`, exact near 0.
+        expm1 => mlx_expm1,
+        /// `1 / (1 + e⁻ˣ)`.
+        sigmoid => mlx_sigmoid,
+        /// The error function, `2/√π ∫₀ˣ e^(−t²) dt`.
+        erf => mlx_erf,
+        /// The inverse of the error function; ±∞ at ±1, NaN beyond.
+        erfinv => mlx_erfinv,
+    }
+
+    unary! { shape "kept", dtype "integers and bool, kept";
+        /// Every bit flipped; of bool the other truth value.
+        bitwise_invert => mlx_bitwise_invert,
+    }
+
+    binary! { dtype "promoted";
+        /// `self` to the power of `other`; between integers it wraps, and a negative exponent gives 0.
+        power => mlx_power,
+        /// The larger of two; NaN if either is.
+        maximum => mlx_maximum,
+        /// The smaller of two; NaN if either is.
+        minimum => mlx_minimum,
+    }
+
+    binary! { dtype "promoted; integers and bool give float32";
+        /// `ln(eˣ + eʸ)` without overflow.
+        logaddexp => mlx_logaddexp,
+        /// The angle of the point `(other, self)`, in radians.
+        arctan2 => mlx_arctan2,
+    }
+
+    binary! { dtype "integers and bool, promoted";
+        /// Bits set in both.
+        bitwise_and => mlx_bitwise_and,
+        /// Bits set in either.
+        bitwise_or => mlx_bitwise_or,
+        /// Bits set in exactly one of the two.
+        bitwise_xor => mlx_bitwise_xor,
+    }
+
+    /// `self` shifted left by `other` bits; by fewer than 0 or more than there are, 0.
     ///
-    /// - dtype: promoted; where both are integers, a divisor of 0 gives 0
-    /// - source: `mlx_remainder`
+    /// - shape: the one that both broadcast to
+    /// - dtype: integers and bool, promoted; two bools give uint8
+    /// - source: `mlx_left_shift`, which leaves such counts to the processor
     ///
     /// # Errors
-    /// [`Error::Mlx`] when the shapes do not broadcast.
-    pub fn remainder(&self, other: &Array) -> Result<Array> {
-        let (divisor, zero) = safe_divisor(self, other)?;
+    /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
+    pub fn left_shift(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
-        let out = unsafe { call!(Array = mlx_remainder(self.as_raw(), divisor.as_raw(), stream())) }?;
-        without_zero_divisors(out, zero.as_ref())
+        let shifted = unsafe { op!(mlx_left_shift(self.as_raw(), other.as_raw(), stream())) }?;
+        let dtype = shifted.dtype();
+        where_(&is_shift_count(&other.astype(dtype)?)?, &shifted, &Array::constant(0.0, dtype)?)
+    }
+
+    /// `self` shifted right by `other` bits, the sign coming in from the left.
+    ///
+    /// A count below 0 or above the number of bits leaves nothing but the sign: 0 or −1.
+    ///
+    /// - shape: the one that both broadcast to
+    /// - dtype: integers and bool, promoted; two bools give uint8
+    /// - source: `mlx_right_shift`, which leaves such counts to the processor
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
+    pub fn right_shift(&self, other: &Array) -> Result<Array> {
+        // SAFETY: op contract.
+        let shifted = unsafe { op!(mlx_right_shift(self.as_raw(), other.as_raw(), stream())) }?;
+        let dtype = shifted.dtype();
+        let count = other.astype(dtype)?;
+        // Negative, by 0 or 1, where the sign is set; of unsigned integers nowhere.
+        let sign = self.astype(dtype)?.less(&Array::constant(0.0, dtype)?)?.astype(dtype)?;
+        let nothing = if is_signed(dtype) { sign.negative()? } else { sign };
+        where_(&is_shift_count(&count)?, &shifted, &nothing)
+    }
+
+    /// `self − other · ⌊self / other⌋`, which has the sign of `other`.
+    ///
+    /// - shape: the one that both broadcast to
+    /// - dtype: promoted, but not complex64; between integers a divisor of 0 gives 0, else NaN
+    /// - source: `mlx_remainder`, which ends the process when an integer is divided by 0, or the smallest one by −1
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
+    pub fn remainder(&self, other: &Array) -> Result<Array> {
+        // SAFETY: op contract.
+        let plain = unsafe { op!(mlx_remainder(self.as_raw(), other.as_raw(), stream())) }?;
+        match Divisor::of_integers(other, plain.dtype())? {
+            None => Ok(plain),
+            Some(divisor) => divisor.remainder(self),
+        }
     }
 
     /// `⌊self / other⌋`.
     ///
-    /// - dtype: promoted; where both are integers, a divisor of 0 gives 0
-    /// - source: `mlx_floor_divide`
+    /// - shape: the one that both broadcast to
+    /// - dtype: promoted, but not complex64; between integers a divisor of 0 gives 0
+    /// - source: `mlx_floor_divide`, which ends the process when an integer is divided by 0, or the smallest one by −1
+    ///   (which wraps here), and rounds the quotient of integers towards 0
     ///
     /// # Errors
-    /// [`Error::Mlx`] when the shapes do not broadcast.
+    /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
     pub fn floor_divide(&self, other: &Array) -> Result<Array> {
-        let (divisor, zero) = safe_divisor(self, other)?;
         // SAFETY: op contract.
-        let out = unsafe { call!(Array = mlx_floor_divide(self.as_raw(), divisor.as_raw(), stream())) }?;
-        without_zero_divisors(out, zero.as_ref())
+        let plain = unsafe { op!(mlx_floor_divide(self.as_raw(), other.as_raw(), stream())) }?;
+        match Divisor::of_integers(other, plain.dtype())? {
+            None => Ok(plain),
+            Some(divisor) => divisor.quotient(self),
+        }
     }
 
     /// The whole quotient and the remainder, as [`Array::floor_divide`] and [`Array::remainder`] give them.
     ///
     /// # Errors
-    /// [`Error::Mlx`] when the shapes do not broadcast.
+    /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
     pub fn divmod(&self, other: &Array) -> Result<(Array, Array)> {
         Ok((self.floor_divide(other)?, self.remainder(other)?))
     }
 
-    /// x rounded to `decimals` digits after the point, halves to even. Dtype: kept. Source: `mlx_round`.
+    /// x rounded to `decimals` digits after the point (before it, when negative), halves to even.
+    ///
+    /// Half precision is scaled in float32, and what has too few digits to be rounded stays as it is.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_round`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when the dtype cannot be rounded.
+    /// [`Error::Argument`] when `decimals` is outside −38..=38, what a float32 can scale by.
     pub fn round(&self, decimals: i32) -> Result<Array> {
+        if !(-38..=38).contains(&decimals) {
+            return Err(Error::argument("round", "decimals", format!("expected −38..=38, found {decimals}")));
+        }
+        let dtype = self.dtype();
+        let whole = dtype.is_integer() || dtype == Dtype::Bool;
+        if whole && decimals >= 0 {
+            return Ok(self.clone());
+        }
+        let half = matches!(dtype, Dtype::Float16 | Dtype::Bfloat16);
+        let x = if half && decimals != 0 { self.astype(Dtype::Float32)? } else { self.clone() };
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_round(self.as_raw(), decimals, stream())) }
+        let rounded = unsafe { op!(mlx_round(x.as_raw(), decimals, stream())) }?;
+        if whole || decimals <= 0 {
+            return rounded.astype(dtype);
+        }
+        // Scaling up overflows only where a float has no digits after the point.
+        where_(&rounded.isfinite()?, &rounded, &x)?.astype(dtype)
     }
 
-    /// x held between `min` and `max`, either of which may be absent. Dtype: promoted. Source: `mlx_clip`.
+    /// x held between `min` and `max`, either of which may be absent; `max` where they cross.
+    ///
+    /// - shape: the one that all broadcast to
+    /// - dtype: promoted
+    /// - source: `mlx_clip`
     ///
     /// # Errors
     /// [`Error::Argument`] when both are absent, [`Error::Mlx`] when the shapes do not broadcast.
@@ -166,67 +255,110 @@ impl Array {
             return Err(Error::argument("clip", "min", "either min or max is needed"));
         }
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_clip(self.as_raw(), opt(min), opt(max), stream())) }
+        unsafe { op!(mlx_clip(self.as_raw(), opt(min), opt(max), stream())) }
     }
 
     /// x with NaN replaced by `nan`, and infinities by `posinf` and `neginf` or the largest finite values.
     ///
-    /// - dtype: kept
+    /// - shape: kept
+    /// - dtype: any but float64 and complex64, kept
     /// - source: `mlx_nan_to_num`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when memory is exhausted.
+    /// [`Error::Mlx`] for other dtypes.
     pub fn nan_to_num(&self, nan: f32, posinf: Option<f32>, neginf: Option<f32>) -> Result<Array> {
+        let (posinf, neginf) = (optional_float(posinf), optional_float(neginf));
         // SAFETY: op contract.
-        unsafe {
-            call!(Array = mlx_nan_to_num(
-                self.as_raw(),
-                nan,
-                super::optional_float(posinf),
-                super::optional_float(neginf),
-                stream()
-            ))
-        }
+        unsafe { op!(mlx_nan_to_num(self.as_raw(), nan, posinf, neginf, stream())) }
     }
 
-    /// x in another dtype; floats become integers by truncation. Source: `mlx_astype`.
+    /// x in another dtype: floats become integers by truncation, complex numbers real by their real part.
+    ///
+    /// A NaN, or a number that the integer type does not hold, becomes an integer that is not specified.
+    ///
+    /// - shape: kept
+    /// - source: `mlx_astype`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when memory is exhausted.
+    /// [`Error::Shape`] when the result does not fit in memory.
     pub fn astype(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_astype(self.as_raw(), dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_astype(self.as_raw(), dtype.to_raw(), stream())) }
     }
 
-    /// The same bytes as another dtype; the last axis grows or shrinks with the size of an element.
+    /// The same bytes as another dtype; the last axis shrinks or grows with the size of an element.
     ///
     /// - source: `mlx_view`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when the last axis does not hold a whole number of new elements.
+    /// [`Error::Mlx`] when the last axis does not hold a whole number of new elements, or when a scalar's size would
+    /// change.
     pub fn view(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_view(self.as_raw(), dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_view(self.as_raw(), dtype.to_raw(), stream())) }
     }
 }
 
-/// A divisor without zeros, and where they were, when integers are divided: there the processor would raise a fault
-/// that ends the process.
-fn safe_divisor(dividend: &Array, divisor: &Array) -> Result<(Array, Option<Array>)> {
-    let whole = |dtype: Dtype| dtype.is_integer() || dtype == Dtype::Bool;
-    if !whole(dividend.dtype()) || !whole(divisor.dtype()) {
-        return Ok((divisor.clone(), None));
-    }
-    let zero = divisor.equal(&Array::constant(0.0, divisor.dtype())?)?;
-    let one = Array::constant(1.0, divisor.dtype())?;
-    Ok((super::where_(&zero, &one, divisor)?, Some(zero)))
+/// Whether integers of this type can be negative.
+fn is_signed(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::Int8 | Dtype::Int16 | Dtype::Int32 | Dtype::Int64)
 }
 
-/// Zeros where the divisor was zero.
-fn without_zero_divisors(out: Array, zero: Option<&Array>) -> Result<Array> {
-    match zero {
-        Some(zero) => super::where_(zero, &Array::constant(0.0, out.dtype())?, &out),
-        None => Ok(out),
+/// Where `count` is a number of bits that its own dtype has.
+fn is_shift_count(count: &Array) -> Result<Array> {
+    let dtype = count.dtype();
+    #[expect(clippy::cast_precision_loss, reason = "an element has at most 64 bits")]
+    let bits = Array::constant((8 * dtype.size()) as f64, dtype)?;
+    let below = count.less(&bits)?;
+    if is_signed(dtype) { below.logical_and(&count.greater_equal(&Array::constant(0.0, dtype)?)?) } else { Ok(below) }
+}
+
+/// An integer divisor with 1 in the place of those that make the processor raise a fault: 0, and −1, by which the
+/// smallest integer cannot be divided. A fault ends the process, so the values are never even tried.
+struct Divisor {
+    safe: Array,
+    is_zero: Array,
+    is_minus_one: Option<Array>,
+}
+
+impl Divisor {
+    /// `None` when the division is not one of integers, which the dtype of its result tells.
+    fn of_integers(divisor: &Array, dtype: Dtype) -> Result<Option<Self>> {
+        if !dtype.is_integer() && dtype != Dtype::Bool {
+            return Ok(None);
+        }
+        let divisor = divisor.astype(dtype)?;
+        let is_zero = divisor.equal(&Array::constant(0.0, dtype)?)?;
+        let is_minus_one =
+            if is_signed(dtype) { Some(divisor.equal(&Array::constant(-1.0, dtype)?)?) } else { None };
+        let unsafe_ = match &is_minus_one {
+            Some(is_minus_one) => is_zero.logical_or(is_minus_one)?,
+            None => is_zero.clone(),
+        };
+        let safe = where_(&unsafe_, &Array::constant(1.0, dtype)?, &divisor)?;
+        Ok(Some(Self { safe, is_zero, is_minus_one }))
+    }
+
+    /// Dividing by the 1 in the place of 0 or −1 leaves the remainder that both have: 0.
+    fn remainder(&self, dividend: &Array) -> Result<Array> {
+        // SAFETY: op contract.
+        unsafe { op!(mlx_remainder(dividend.as_raw(), self.safe.as_raw(), stream())) }
+    }
+
+    fn quotient(&self, dividend: &Array) -> Result<Array> {
+        let dtype = self.safe.dtype();
+        let dividend = dividend.astype(dtype)?;
+        // SAFETY: op contract.
+        let mut quotient = unsafe { op!(mlx_floor_divide(dividend.as_raw(), self.safe.as_raw(), stream())) }?;
+        if let Some(is_minus_one) = &self.is_minus_one {
+            // The quotient is rounded towards 0 on some backends: one too many where it and the divisor leave another
+            // rest than the floor does.
+            let rest = (&dividend - &(&quotient * &self.safe)?)?;
+            let rounded_up = rest.not_equal(&self.remainder(&dividend)?)?.astype(dtype)?;
+            quotient = (&quotient - &rounded_up)?;
+            quotient = where_(is_minus_one, &dividend.negative()?, &quotient)?;
+        }
+        where_(&self.is_zero, &Array::constant(0.0, dtype)?, &quotient)
     }
 }
 
@@ -236,8 +368,19 @@ fn weak_float(array: &Array, value: f32) -> Result<Array> {
 }
 
 /// The weak constant that a Rust integer stands for beside `array`: it takes the array's dtype, or int32 beside bool.
-fn weak_int(array: &Array, value: i32) -> Result<Array> {
+fn weak_int(op: &'static str, array: &Array, value: i32) -> Result<Array> {
     let dtype = if array.dtype() == Dtype::Bool { Dtype::Int32 } else { array.dtype() };
+    let (low, high) = match dtype {
+        Dtype::Uint8 => (0, i32::from(u8::MAX)),
+        Dtype::Uint16 => (0, i32::from(u16::MAX)),
+        Dtype::Uint32 | Dtype::Uint64 => (0, i32::MAX),
+        Dtype::Int8 => (i32::from(i8::MIN), i32::from(i8::MAX)),
+        Dtype::Int16 => (i32::from(i16::MIN), i32::from(i16::MAX)),
+        _ => (i32::MIN, i32::MAX),
+    };
+    if value < low || value > high {
+        return Err(Error::argument(op, "constant", format!("{value} is not a value of {dtype}")));
+    }
     Array::constant(f64::from(value), dtype)
 }
 
@@ -248,7 +391,7 @@ macro_rules! operator {
             #[doc = concat!($what, ", with broadcasting. Dtype: promoted. Source: `", stringify!($f), "`.")]
             fn $method(self, other: &Array) -> Result<Array> {
                 // SAFETY: op contract.
-                unsafe { call!(Array = $f(self.as_raw(), other.as_raw(), stream())) }
+                unsafe { op!($f(self.as_raw(), other.as_raw(), stream())) }
             }
         }
         impl $trait<f32> for &Array {
@@ -258,11 +401,27 @@ macro_rules! operator {
                 self.$method(&weak_float(self, other)?)
             }
         }
+        impl $trait<&Array> for f32 {
+            type Output = Result<Array>;
+            #[doc = concat!($what, " with a constant, in the array's dtype when that is floating, else in float32.")]
+            fn $method(self, other: &Array) -> Result<Array> {
+                (&weak_float(other, self)?).$method(other)
+            }
+        }
         impl $trait<i32> for &Array {
             type Output = Result<Array>;
-            #[doc = concat!($what, " with a constant, in the array's dtype, or in int32 when that is bool.")]
+            #[doc = concat!($what, " with a constant, in the array's dtype, or in int32 when that is bool. A constant \
+                                    that the dtype does not hold is an error.")]
             fn $method(self, other: i32) -> Result<Array> {
-                self.$method(&weak_int(self, other)?)
+                self.$method(&weak_int(stringify!($method), self, other)?)
+            }
+        }
+        impl $trait<&Array> for i32 {
+            type Output = Result<Array>;
+            #[doc = concat!($what, " with a constant, in the array's dtype, or in int32 when that is bool. A constant \
+                                    that the dtype does not hold is an error.")]
+            fn $method(self, other: &Array) -> Result<Array> {
+                (&weak_int(stringify!($method), other, self)?).$method(other)
             }
         }
     )*};
@@ -277,6 +436,7 @@ operator! {
 
 impl Neg for &Array {
     type Output = Result<Array>;
+    /// [`Array::negative`].
     fn neg(self) -> Result<Array> {
         self.negative()
     }

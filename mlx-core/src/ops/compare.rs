@@ -4,83 +4,104 @@
 use crate::Array;
 use crate::device::stream;
 use crate::error::Result;
-use crate::ffi::{Handle, call};
-use crate::ops::{binary, unary};
+use crate::ffi::Handle;
+use crate::ops::node::{binary, op, unary};
 
 impl Array {
-    binary! {
-        /// Where two are equal; NaN equals nothing. Dtype: bool. Source: `mlx_equal`.
+    binary! { dtype "any, compared in the promoted dtype; gives bool";
+        /// Where two are equal; NaN equals nothing.
         equal => mlx_equal,
-        /// Where two differ. Dtype: bool. Source: `mlx_not_equal`.
+        /// Where two differ; NaN differs from everything.
         not_equal => mlx_not_equal,
-        /// Where `self > other`. Dtype: bool. Source: `mlx_greater`.
+        /// Where `self > other`.
         greater => mlx_greater,
-        /// Where `self ≥ other`. Dtype: bool. Source: `mlx_greater_equal`.
+        /// Where `self ≥ other`.
         greater_equal => mlx_greater_equal,
-        /// Where `self < other`. Dtype: bool. Source: `mlx_less`.
+        /// Where `self < other`.
         less => mlx_less,
-        /// Where `self ≤ other`. Dtype: bool. Source: `mlx_less_equal`.
+        /// Where `self ≤ other`.
         less_equal => mlx_less_equal,
-        /// Where both are true (not zero). Dtype: bool. Source: `mlx_logical_and`.
+    }
+
+    binary! { dtype "any; gives bool";
+        /// Where both are true, which means not zero.
         logical_and => mlx_logical_and,
-        /// Where either is true. Dtype: bool. Source: `mlx_logical_or`.
+        /// Where either is true.
         logical_or => mlx_logical_or,
-        /// Where one of the two is true. Dtype: bool. Source: `mlx_logical_xor`.
+        /// Where exactly one of the two is true.
         logical_xor => mlx_logical_xor,
     }
 
-    unary! {
-        /// Where x is false (zero). Dtype: bool. Source: `mlx_logical_not`.
+    unary! { shape "kept", dtype "any; gives bool";
+        /// Where x is false, which means zero.
         logical_not => mlx_logical_not,
-        /// Where x is NaN. Dtype: bool. Source: `mlx_isnan`.
+        /// Where x is NaN.
         isnan => mlx_isnan,
-        /// Where x is infinite. Dtype: bool. Source: `mlx_isinf`.
+        /// Where x is infinite.
         isinf => mlx_isinf,
-        /// Where x is neither NaN nor infinite. Dtype: bool. Source: `mlx_isfinite`.
+        /// Where x is neither NaN nor infinite.
         isfinite => mlx_isfinite,
-        /// Where x is +∞. Dtype: bool. Source: `mlx_isposinf`.
+        /// Where x is +∞.
         isposinf => mlx_isposinf,
-        /// Where x is −∞. Dtype: bool. Source: `mlx_isneginf`.
+        /// Where x is −∞.
         isneginf => mlx_isneginf,
     }
 
-    /// Whether two arrays have one shape and the same values. Shape: `[]`, bool. Source: `mlx_array_equal`.
+    /// Whether two arrays have one shape and the same values, in the promoted dtype.
     ///
     /// - `equal_nan`: whether NaN equals NaN
+    /// - shape: `[]`
+    /// - dtype: any; gives bool
+    /// - source: `mlx_array_equal`
     ///
     /// # Errors
-    /// [`crate::Error::Mlx`] when memory is exhausted.
+    /// [`crate::Error::Mlx`] when the library fails; other shapes are no error but give false.
     pub fn array_equal(&self, other: &Array, equal_nan: bool) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_array_equal(self.as_raw(), other.as_raw(), equal_nan, stream())) }
+        unsafe { op!(mlx_array_equal(self.as_raw(), other.as_raw(), equal_nan, stream())) }
     }
 
-    /// Whether `|self − other| ≤ atol + rtol · |other|` everywhere. Shape: `[]`, bool. Source: `mlx_allclose`.
+    /// Whether `|self − other| ≤ atol + rtol · |other|` everywhere; equal infinities are close.
+    ///
+    /// - `equal_nan`: whether NaN is close to NaN
+    /// - shape: `[]`
+    /// - dtype: any; gives bool
+    /// - source: `mlx_isclose` and `mlx_all`, which is what `mlx_allclose` does
     ///
     /// # Errors
-    /// [`crate::Error::Mlx`] when the shapes do not broadcast.
+    /// [`crate::Error::Mlx`] when the shapes do not broadcast, [`crate::Error::Shape`] when what they broadcast to does
+    /// not fit in memory.
     pub fn allclose(&self, other: &Array, rtol: f64, atol: f64, equal_nan: bool) -> Result<Array> {
-        // SAFETY: op contract.
-        unsafe { call!(Array = mlx_allclose(self.as_raw(), other.as_raw(), rtol, atol, equal_nan, stream())) }
+        // In two steps, because the size of the one between is not seen in the result.
+        self.isclose(other, rtol, atol, equal_nan)?.all_all()
     }
 
-    /// Where `|self − other| ≤ atol + rtol · |other|`. Dtype: bool. Source: `mlx_isclose`.
+    /// Where `|self − other| ≤ atol + rtol · |other|`; equal infinities are close.
+    ///
+    /// - `equal_nan`: whether NaN is close to NaN
+    /// - shape: the one that both broadcast to
+    /// - dtype: any; gives bool
+    /// - source: `mlx_isclose`
     ///
     /// # Errors
-    /// [`crate::Error::Mlx`] when the shapes do not broadcast.
+    /// [`crate::Error::Mlx`] when the shapes do not broadcast, [`crate::Error::Shape`] when the result does not fit in
+    /// memory.
     pub fn isclose(&self, other: &Array, rtol: f64, atol: f64, equal_nan: bool) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_isclose(self.as_raw(), other.as_raw(), rtol, atol, equal_nan, stream())) }
+        unsafe { op!(mlx_isclose(self.as_raw(), other.as_raw(), rtol, atol, equal_nan, stream())) }
     }
 }
 
-/// `x` where `condition` is true and `y` elsewhere, with broadcasting. Dtype: of `x` and `y`, promoted.
+/// `x` where `condition` is true (not zero) and `y` elsewhere.
 ///
+/// - shape: the one that all three broadcast to
+/// - dtype: of `x` and `y`, promoted
 /// - source: `mlx_where`; the underscore keeps clear of Rust's keyword
 ///
 /// # Errors
-/// [`crate::Error::Mlx`] when the shapes do not broadcast.
+/// [`crate::Error::Mlx`] when the shapes do not broadcast, [`crate::Error::Shape`] when the result does not fit in
+/// memory.
 pub fn where_(condition: &Array, x: &Array, y: &Array) -> Result<Array> {
     // SAFETY: op contract.
-    unsafe { call!(Array = mlx_where(condition.as_raw(), x.as_raw(), y.as_raw(), stream())) }
+    unsafe { op!(mlx_where(condition.as_raw(), x.as_raw(), y.as_raw(), stream())) }
 }

@@ -1,55 +1,67 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Arrays from a rule rather than from data.
 
-use crate::array::element_count;
 use crate::device::stream;
 use crate::error::{Error, Result};
-use crate::ffi::{Handle, call};
-use crate::ops::unary;
+use crate::ffi::Handle;
+use crate::ops::node::{fits, op, unary};
 use crate::{Array, Dtype};
 
 impl Array {
-    /// All zeros. Source: `mlx_zeros`.
+    /// All zeros.
+    ///
+    /// - source: `mlx_zeros`
     ///
     /// # Errors
-    /// [`Error::Shape`] when a dimension is negative or the array too large to address.
+    /// [`Error::Shape`] when a dimension is negative or the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// assert_eq!(Array::zeros(&[2, 3], Dtype::Bfloat16)?.shape(), [2, 3]);
+    /// assert!(Array::zeros(&[i32::MAX, i32::MAX], Dtype::Bfloat16).is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn zeros(shape: &[i32], dtype: Dtype) -> Result<Array> {
-        element_count("zeros", shape, dtype)?;
+        fits("zeros", shape, dtype)?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
     }
 
-    /// All ones. Source: `mlx_ones`.
+    /// All ones.
+    ///
+    /// - source: `mlx_ones`
     ///
     /// # Errors
-    /// [`Error::Shape`] when a dimension is negative or the array too large to address.
+    /// [`Error::Shape`] when a dimension is negative or the array does not fit in memory.
     pub fn ones(shape: &[i32], dtype: Dtype) -> Result<Array> {
-        element_count("ones", shape, dtype)?;
+        fits("ones", shape, dtype)?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_ones(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_ones(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
     }
 
-    /// All `value`, as `dtype` represents it. Source: `mlx_full`.
+    /// All `value`, as `dtype` represents it: rounded, and saturated where an integer type does not reach that far.
+    ///
+    /// - source: `mlx_full`
     ///
     /// # Errors
-    /// [`Error::Shape`] when a dimension is negative or the array too large to address.
+    /// [`Error::Shape`] when a dimension is negative or the array does not fit in memory.
     pub fn full(shape: &[i32], value: f64, dtype: Dtype) -> Result<Array> {
-        element_count("full", shape, dtype)?;
+        fits("full", shape, dtype)?;
         let value = Array::constant(value, dtype)?;
         // SAFETY: op contract.
-        unsafe {
-            call!(Array = mlx_full(shape.as_ptr(), shape.len(), value.as_raw(), dtype.to_raw(), stream()))
-        }
+        unsafe { op!(mlx_full(shape.as_ptr(), shape.len(), value.as_raw(), dtype.to_raw(), stream())) }
     }
 
-    unary! {
-        /// Zeros of this shape and dtype. Source: `mlx_zeros_like`.
+    unary! { shape "kept", dtype "any, kept";
+        /// Zeros of this shape and dtype.
         zeros_like => mlx_zeros_like,
-        /// Ones of this shape and dtype. Source: `mlx_ones_like`.
+        /// Ones of this shape and dtype.
         ones_like => mlx_ones_like,
     }
 
-    /// An array of this shape and dtype, all `value`.
+    /// An array of this shape and dtype, all `value`, as [`Array::full`] makes it.
     ///
     /// # Errors
     /// [`Error::Mlx`] when memory is exhausted.
@@ -60,11 +72,12 @@ impl Array {
     /// `start, start + step, ..` up to but not including `stop`; empty when `step` leads away from it.
     ///
     /// - shape: `[⌈(stop − start) / step⌉]`
+    /// - dtype: any but bool; `start` and `step` are taken in it, so they are whole for integers
     /// - source: `mlx_arange`
     ///
     /// # Errors
-    /// [`Error::Argument`] when a bound is not finite or `step` is 0 or not finite, [`Error::Shape`] when there would be
-    /// more elements than an axis can have.
+    /// [`Error::Argument`] when a bound is not finite, `step` is 0 or not finite, or `dtype` is bool,
+    /// [`Error::Shape`] when there would be more elements than an axis, or memory, can have.
     pub fn arange(start: f64, stop: f64, step: f64, dtype: Dtype) -> Result<Array> {
         let op = "arange";
         for (argument, value) in [("start", start), ("stop", stop), ("step", step)] {
@@ -75,6 +88,9 @@ impl Array {
         if step == 0.0 {
             return Err(Error::argument(op, "step", "must not be 0"));
         }
+        if dtype == Dtype::Bool {
+            return Err(Error::argument(op, "dtype", "expected numbers, found bool"));
+        }
         let count = ((stop - start) / step).ceil();
         if count > f64::from(i32::MAX) || !count.is_finite() {
             return Err(Error::shape(op, format!("{count} elements are more than an axis can have")));
@@ -83,66 +99,104 @@ impl Array {
             return Array::zeros(&[0], dtype);
         }
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_arange(start, stop, step, dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_arange(start, stop, step, dtype.to_raw(), stream())) }
     }
 
-    /// `count` numbers from `start` to `stop`, both included, at equal distances. Source: `mlx_linspace`.
+    /// `count` numbers from `start` to `stop`, both included, at equal distances; one alone is `start`.
+    ///
+    /// - shape: `[count]`
+    /// - dtype: any; formed in float32 (float64 in that dtype), then truncated for integers
+    /// - source: `mlx_linspace`
     ///
     /// # Errors
-    /// [`Error::Argument`] when `count` is negative.
+    /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the array does not fit in memory.
     pub fn linspace(start: f64, stop: f64, count: i32, dtype: Dtype) -> Result<Array> {
-        element_count("linspace", &[count], dtype)?;
+        if count < 0 {
+            return Err(Error::argument("linspace", "count", format!("must not be negative, found {count}")));
+        }
+        fits("linspace", &[count], dtype)?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_linspace(start, stop, count, dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_linspace(start, stop, count, dtype.to_raw(), stream())) }
     }
 
-    /// `[rows, columns]` of zeros with ones on the diagonal that begins `k` to the right. Source: `mlx_eye`.
+    /// Zeros with ones on the diagonal that begins `k` columns to the right, or `−k` rows down.
+    ///
+    /// - shape: `[rows, columns]`
+    /// - source: `mlx_eye`
     ///
     /// # Errors
-    /// [`Error::Shape`] when a size is negative or the array too large to address.
+    /// [`Error::Shape`] when a size is negative or the array does not fit in memory.
     pub fn eye(rows: i32, columns: i32, k: i32, dtype: Dtype) -> Result<Array> {
-        element_count("eye", &[rows, columns], dtype)?;
+        fits("eye", &[rows, columns], dtype)?;
+        if rows == 0 || columns == 0 {
+            return Array::zeros(&[rows, columns], dtype);
+        }
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_eye(rows, columns, k, dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_eye(rows, columns, within(k, rows, columns), dtype.to_raw(), stream())) }
     }
 
-    /// `[n, n]` of zeros with ones on the diagonal.
+    /// Zeros with ones on the diagonal.
+    ///
+    /// - shape: `[n, n]`
     ///
     /// # Errors
-    /// [`Error::Shape`] when `n` is negative or the array too large to address.
+    /// [`Error::Shape`] when `n` is negative or the array does not fit in memory.
     pub fn identity(n: i32, dtype: Dtype) -> Result<Array> {
         Array::eye(n, n, 0, dtype)
     }
 
-    /// `[rows, columns]` of ones on and below the diagonal that begins `k` to the right, zeros above. Source: `mlx_tri`.
+    /// Ones on and below the diagonal that begins `k` columns to the right, zeros above.
+    ///
+    /// - shape: `[rows, columns]`
+    /// - source: `mlx_tri`
     ///
     /// # Errors
-    /// [`Error::Shape`] when a size is negative or the array too large to address.
+    /// [`Error::Shape`] when a size is negative or the array does not fit in memory.
     pub fn tri(rows: i32, columns: i32, k: i32, dtype: Dtype) -> Result<Array> {
-        element_count("tri", &[rows, columns], dtype)?;
+        fits("tri", &[rows, columns], dtype)?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_tri(rows, columns, k, dtype.to_raw(), stream())) }
+        unsafe { op!(mlx_tri(rows, columns, within(k, rows, columns), dtype.to_raw(), stream())) }
     }
 
-    /// The lower triangle of the last two axes, zeros above the diagonal that begins `k` to the right.
+    /// The lower triangle of the last two axes, zeros above the diagonal that begins `k` columns to the right.
     ///
+    /// - shape: kept
+    /// - dtype: any, kept
     /// - source: `mlx_tril`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when there are fewer than two axes.
+    /// [`Error::Shape`] when there are fewer than two axes.
     pub fn tril(&self, k: i32) -> Result<Array> {
+        let (rows, columns) = matrix("tril", self)?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_tril(self.as_raw(), k, stream())) }
+        unsafe { op!(mlx_tril(self.as_raw(), within(k, rows, columns), stream())) }
     }
 
-    /// The upper triangle of the last two axes, zeros below the diagonal that begins `k` to the right.
+    /// The upper triangle of the last two axes, zeros below the diagonal that begins `k` columns to the right.
     ///
+    /// - shape: kept
+    /// - dtype: any, kept
     /// - source: `mlx_triu`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when there are fewer than two axes.
+    /// [`Error::Shape`] when there are fewer than two axes.
     pub fn triu(&self, k: i32) -> Result<Array> {
+        let (rows, columns) = matrix("triu", self)?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_triu(self.as_raw(), k, stream())) }
+        unsafe { op!(mlx_triu(self.as_raw(), within(k, rows, columns), stream())) }
     }
+}
+
+/// The lengths of the last two axes.
+fn matrix(op: &'static str, array: &Array) -> Result<(i32, i32)> {
+    match array.shape() {
+        [.., rows, columns] => Ok((*rows, *columns)),
+        shape => Err(Error::shape(op, format!("expected at least two axes, found shape {shape:?}"))),
+    }
+}
+
+/// A diagonal of a matrix, or the nearest one that lies wholly outside of it: the library counts from `k` in int32,
+/// and a `k` near either end of that wraps.
+pub(crate) fn within(k: i32, rows: i32, columns: i32) -> i32 {
+    k.clamp(-rows - 1, columns.saturating_add(1))
 }

@@ -12,6 +12,7 @@
 //!
 //! Indices are integers of any width; negative ones count from the end.
 
+use super::shape::broadcast_shapes;
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, call, sys};
@@ -137,29 +138,12 @@ pub(super) fn bounded_starts(op: &'static str, starts: &Array, fits: &[(i32, i32
     starts.minimum(&lasts)
 }
 
-/// The shape that the shapes of `arrays` broadcast to.
-pub(super) fn broadcast_shape(op: &'static str, arrays: &[&Array]) -> Result<Vec<i32>> {
-    let ndim = arrays.iter().map(|array| array.ndim()).max().unwrap_or(0);
-    let mut shape = vec![1; ndim];
-    for array in arrays {
-        for (out, &dim) in shape.iter_mut().rev().zip(array.shape().iter().rev()) {
-            if *out == 1 {
-                *out = dim;
-            } else if dim != 1 && dim != *out {
-                let shapes: Vec<&[i32]> = arrays.iter().map(|array| array.shape()).collect();
-                return Err(Error::shape(op, format!("indices of {shapes:?} do not broadcast")));
-            }
-        }
-    }
-    Ok(shape)
-}
-
 fn is_signed(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::Int8 | Dtype::Int16 | Dtype::Int32 | Dtype::Int64)
 }
 
 /// The smallest and largest value of an integer dtype, as far as an int64 holds them.
-fn dtype_range(dtype: Dtype) -> (i64, i64) {
+pub(crate) fn dtype_range(dtype: Dtype) -> (i64, i64) {
     match dtype {
         Dtype::Uint8 => (0, u8::MAX.into()),
         Dtype::Uint16 => (0, u16::MAX.into()),
@@ -510,7 +494,7 @@ impl Array {
             Err(Error::shape(op, message))
         };
         if !fits {
-            return misfit(&broadcast_shape(op, indices)?);
+            return misfit(&broadcast_shapes(op, indices)?);
         }
         let (indices, broadcast) = self.bounded(op, indices, &axes, &extents)?;
         if [&broadcast[..], slice].concat() != found {
@@ -560,7 +544,7 @@ impl Array {
         axes: &[i32],
         extents: &[i32],
     ) -> Result<(Vec<Array>, Vec<i32>)> {
-        let broadcast = broadcast_shape(op, indices)?;
+        let broadcast = broadcast_shapes(op, indices)?;
         // The kernels read all indices as the first one's dtype, after a promotion that makes floats of some pairs.
         let mixed = indices.windows(2).any(|pair| pair[0].dtype() != pair[1].dtype());
         let bounded = indices.iter().zip(axes).zip(extents).map(|((indices, &axis), &extent)| {

@@ -6,7 +6,8 @@
 
 use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
-use super::gather::{bounded_starts, broadcast_shape};
+use super::gather::bounded_starts;
+use super::shape::broadcast_shapes;
 use super::sort::position;
 use crate::device::stream;
 use crate::error::{Error, Result};
@@ -338,7 +339,7 @@ impl<'a> Plan<'a> {
 
     /// The shape that the arrays broadcast to.
     fn taken_shape(&self, op: &'static str) -> Result<Vec<i32>> {
-        broadcast_shape(op, &self.arrays.iter().map(|(_, array)| *array).collect::<Vec<_>>())
+        broadcast_shapes(op, &self.arrays.iter().map(|(_, array)| *array).collect::<Vec<_>>())
     }
 
     /// Whether `axis` is one that an array names.
@@ -416,7 +417,7 @@ impl Array {
                     .zip(self.shape())
                     .map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size })
                     .collect();
-                let leading = broadcast_shape(op, &indices)?.len();
+                let leading = broadcast_shapes(op, &indices)?.len();
                 let gathered = self.gather(&indices, &axes, &sizes)?;
                 let squeezed: Vec<i32> = axes
                     .iter()

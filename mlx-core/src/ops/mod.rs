@@ -5,6 +5,7 @@ mod arith;
 mod compare;
 mod create;
 mod gather;
+mod index;
 mod linalg;
 mod quant;
 mod reduce;
@@ -12,6 +13,8 @@ mod shape;
 mod sort;
 
 pub use compare::where_;
+pub(crate) use gather::dtype_range;
+pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
 pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};
 pub use quant::{QuantMode, Quantization, Quantized, dequantize};
 pub use shape::{broadcast_arrays, concatenate, meshgrid, stack};

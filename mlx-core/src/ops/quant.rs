@@ -1,38 +1,41 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Quantised matrices: few bits a weight, with a scale for each group of them.
+//! Weights in few bits, and products with them.
+//!
+//! A quantised matrix is stored as uint32 words that hold `32 / bits` values each (in runs that end on a word, for 3, 5
+//! and 6 bits), with one scale for each group of values in a row; affine quantisation adds one bias a group.
+//! MLX's kernels trust these shapes and divide by zero on empty operands, so both are seen to here.
 
-use std::ffi::CStr;
 use std::fmt;
 use std::str::FromStr;
 
+use super::gather::Bounds;
+use super::linalg::count;
+use super::{opt, optional_dtype, optional_int};
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
-use crate::ops::gather::Bounds;
-use crate::ops::linalg::count;
-use crate::ops::{opt, optional_dtype, optional_int};
 use crate::vector::VectorArray;
 use crate::{Array, Dtype};
 
-/// How a group of weights is represented.
+/// How values are mapped to few bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum QuantMode {
-    /// Whole numbers times a scale plus a bias, both in the dtype of the weights.
+    /// Integers with a scale and a bias for each group, in the dtype of the weights.
     #[default]
     Affine,
-    /// 4-bit floats (E2M1) times a power of two, in groups of 32.
+    /// OCP MX: 4-bit floats (E2M1) with a power of two (E8M0) for each 32.
     Mxfp4,
-    /// 4-bit floats (E2M1) times an 8-bit float (E4M3), in groups of 16.
+    /// 4-bit floats (E2M1) with an 8-bit float (E4M3) for each 16.
     Nvfp4,
-    /// 8-bit floats (E4M3) times a power of two, in groups of 32.
+    /// OCP MX: 8-bit floats (E4M3) with a power of two (E8M0) for each 32.
     Mxfp8,
 }
 
 impl QuantMode {
     /// Every mode.
-    pub const ALL: [QuantMode; 4] = [Self::Affine, Self::Mxfp4, Self::Nvfp4, Self::Mxfp8];
+    pub const ALL: [Self; 4] = [Self::Affine, Self::Mxfp4, Self::Nvfp4, Self::Mxfp8];
 
-    /// The name in configs, such as `affine`.
+    /// The name used in configs, such as `mxfp4`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,7 +46,7 @@ impl QuantMode {
         }
     }
 
-    const fn c_name(self) -> &'static CStr {
+    const fn c_name(self) -> &'static std::ffi::CStr {
         match self {
             Self::Affine => c"affine",
             Self::Mxfp4 => c"mxfp4",
@@ -62,133 +65,311 @@ impl fmt::Display for QuantMode {
 impl FromStr for QuantMode {
     type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self> {
+    fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
-            Error::argument("quantize", "mode", format!("expected affine, mxfp4, nvfp4 or mxfp8, found {name:?}"))
+            let message = format!("expected affine, mxfp4, nvfp4 or mxfp8, found {name:?}");
+            Error::argument("quantization", "mode", message)
         })
     }
 }
 
-/// How a matrix is quantised.
+/// A format of quantised weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quantization {
-    /// Weights that share a scale: 32, 64 or 128, or what the mode demands.
+    /// Values that share a scale: 32, 64 or 128 for affine, 16 for nvfp4, 32 for the mx modes.
     pub group_size: i32,
-    /// Bits a weight: 2, 3, 4, 5, 6 or 8, or what the mode demands.
+    /// Bits of a value: 2, 3, 4, 5, 6 or 8 for affine, 4 or 8 for the others, as their names say.
     pub bits: i32,
-    /// How a group is represented.
+    /// How values are mapped to bits.
     pub mode: QuantMode,
 }
 
+impl Default for Quantization {
+    /// Affine, 4 bits, groups of 64.
+    fn default() -> Self {
+        Self { group_size: 64, bits: 4, mode: QuantMode::Affine }
+    }
+}
+
 impl Quantization {
-    /// Affine, in groups of 64.
+    /// The format of a mode that has only one, or the default affine one.
     #[must_use]
-    pub const fn affine(bits: i32) -> Self {
-        Self { group_size: 64, bits, mode: QuantMode::Affine }
+    pub const fn of(mode: QuantMode) -> Self {
+        let (group_size, bits) = match mode {
+            QuantMode::Affine => (64, 4),
+            QuantMode::Mxfp4 => (32, 4),
+            QuantMode::Nvfp4 => (16, 4),
+            QuantMode::Mxfp8 => (32, 8),
+        };
+        Self { group_size, bits, mode }
     }
 
-    /// Checks that the library knows this combination.
+    /// Checks that there is such a format.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the parameter that does not go with the mode.
-    pub fn validate(&self) -> Result<()> {
-        let (groups, bits): (&[i32], &[i32]) = match self.mode {
+    /// [`Error::Argument`] that names the group size or the bits.
+    pub fn validate(self) -> Result<()> {
+        let Self { group_size, bits, mode } = self;
+        let (groups, widths): (&[i32], &[i32]) = match mode {
             QuantMode::Affine => (&[32, 64, 128], &[2, 3, 4, 5, 6, 8]),
             QuantMode::Mxfp4 => (&[32], &[4]),
             QuantMode::Nvfp4 => (&[16], &[4]),
             QuantMode::Mxfp8 => (&[32], &[8]),
         };
-        for (argument, value, known) in [("group_size", self.group_size, groups), ("bits", self.bits, bits)] {
-            if !known.contains(&value) {
-                let message = format!("{} takes one of {known:?}, found {value}", self.mode);
-                return Err(Error::argument("quantize", argument, message));
+        for (argument, value, allowed) in [("group_size", group_size, groups), ("bits", bits, widths)] {
+            if !allowed.contains(&value) {
+                let message = format!("expected one of {allowed:?} for mode {mode}, found {value}");
+                return Err(Error::argument("quantization", argument, message));
             }
         }
         Ok(())
     }
 
-    /// The length of a row of packed weights, in uint32, for a row of `columns` weights.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when the combination is unknown or `columns` is not a multiple of the group size.
-    pub fn packed_columns(&self, columns: i32) -> Result<i32> {
-        self.groups(columns)?;
-        Ok(i32::try_from(i64::from(columns) * i64::from(self.bits) / 32).unwrap_or(i32::MAX))
+    /// The dtype that scales have, where the mode fixes it.
+    const fn scale_dtype(self) -> Option<Dtype> {
+        match self.mode {
+            QuantMode::Affine => None,
+            QuantMode::Mxfp4 | QuantMode::Nvfp4 | QuantMode::Mxfp8 => Some(Dtype::Uint8),
+        }
     }
 
-    /// The number of groups in a row of `columns` weights.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when the combination is unknown or `columns` is not a multiple of the group size.
-    pub fn groups(&self, columns: i32) -> Result<i32> {
-        self.validate()?;
-        if columns % self.group_size != 0 {
-            let message = format!("{columns} columns are not a multiple of {}", self.group_size);
-            return Err(Error::argument("quantize", "group_size", message));
-        }
-        Ok(columns / self.group_size)
+    /// Values in a row of `words` packed words.
+    fn values(self, words: i32) -> i64 {
+        i64::from(words) * 32 / i64::from(self.bits)
+    }
+
+    /// Packed words and scales for a row of `values`, a multiple of the group size.
+    fn row(self, values: i32) -> Result<(i32, i32)> {
+        // Fewer words than values, so this fits.
+        let words = i64::from(values) * i64::from(self.bits) / 32;
+        let words = i32::try_from(words).map_err(|_| Error::shape("quantize", format!("{values} are too many values")))?;
+        Ok((words, values / self.group_size))
     }
 }
 
-/// A quantised matrix.
+/// What [`Array::quantize`] makes of a matrix.
 #[derive(Clone, Debug)]
 pub struct Quantized {
-    /// `[.., N, K · bits / 32]`, uint32: the weights of each row, packed from the low bits up.
+    /// The packed values, uint32, `[.., N, K · bits / 32]`.
     pub weight: Array,
-    /// `[.., N, K / group_size]`: in the dtype of the weights, or uint8 in the floating modes.
+    /// One scale a group, `[.., N, K / group_size]`: the dtype of the weights for affine, else uint8.
     pub scales: Array,
-    /// As `scales`; in the affine mode only.
+    /// One bias a group, like the scales; for affine only.
     pub biases: Option<Array>,
 }
 
-impl Array {
-    /// A matrix quantised along its rows.
-    ///
-    /// - shape: `[.., N, K]`, K a multiple of the group size
-    /// - source: `mlx_quantize`
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when mode, group size, bits and K do not go together, [`Error::Mlx`] when there are fewer than
-    /// two axes or the dtype is not floating.
-    pub fn quantize(&self, q: Quantization) -> Result<Quantized> {
-        q.groups(self.dim(-1)?)?;
-        // SAFETY: op contract. The mode is a NUL-terminated constant.
-        let parts = unsafe {
-            call!(VectorArray = mlx_quantize(
-                self.as_raw(),
-                optional_int(Some(q.group_size)),
-                optional_int(Some(q.bits)),
-                q.mode.c_name().as_ptr(),
-                opt(None),
-                stream()
-            ))
-        }?
-        .to_arrays()?;
-        let mut parts = parts.into_iter();
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(weight), Some(scales), biases) => Ok(Quantized { weight, scales, biases }),
-            _ => Err(Error::shape("quantize", "the library returned fewer than two arrays")),
+/// The operands of a quantised matrix, checked.
+struct Packed<'a> {
+    weight: &'a Array,
+    scales: &'a Array,
+    biases: Option<&'a Array>,
+    format: Quantization,
+    /// The shape that dequantising gives.
+    shape: Vec<i32>,
+}
+
+impl<'a> Packed<'a> {
+    fn new(
+        op: &'static str,
+        weight: &'a Array,
+        scales: &'a Array,
+        biases: Option<&'a Array>,
+        format: Quantization,
+    ) -> Result<Self> {
+        format.validate()?;
+        if weight.dtype() != Dtype::Uint32 {
+            let message = format!("expected uint32, found {}", weight.dtype());
+            return Err(Error::argument(op, "weight", message));
+        }
+        let [batch @ .., rows, words] = weight.shape() else {
+            let message = format!("expected two axes or more, found shape {:?}", weight.shape());
+            return Err(Error::argument(op, "weight", message));
+        };
+        let values = format.values(*words);
+        let group = i64::from(format.group_size);
+        let width = i32::try_from(values).ok().filter(|_| {
+            values % group == 0 && i64::from(*words) * 32 == values * i64::from(format.bits)
+        });
+        let Some(width) = width else {
+            let message = format!("rows of {words} words do not hold groups of {group} values of {} bits", format.bits);
+            return Err(Error::argument(op, "weight", message));
+        };
+        let per_group = [batch, &[*rows, width / format.group_size]].concat();
+        let check = |argument: &'static str, array: &Array, dtype: Option<Dtype>| {
+            if array.shape() != per_group {
+                let message = format!(
+                    "expected shape {per_group:?} for a weight of {:?} in {} bits and groups of {group}, found {:?}",
+                    weight.shape(),
+                    format.bits,
+                    array.shape()
+                );
+                return Err(Error::argument(op, argument, message));
+            }
+            let found = array.dtype();
+            match dtype {
+                Some(dtype) if found != dtype => {
+                    Err(Error::argument(op, argument, format!("expected {dtype} for mode {}, found {found}", format.mode)))
+                }
+                None if !is_native(found) => {
+                    Err(Error::argument(op, argument, format!("expected float16, bfloat16 or float32, found {found}")))
+                }
+                _ => Ok(()),
+            }
+        };
+        check("scales", scales, format.scale_dtype())?;
+        match (format.mode, biases) {
+            (QuantMode::Affine, Some(biases)) => check("biases", biases, None)?,
+            (QuantMode::Affine, None) => {
+                return Err(Error::argument(op, "biases", "expected biases for mode affine, found none"));
+            }
+            (mode, Some(_)) => {
+                return Err(Error::argument(op, "biases", format!("expected none for mode {mode}")));
+            }
+            (_, None) => {}
+        }
+        Ok(Self { weight, scales, biases, format, shape: [batch, &[*rows, width]].concat() })
+    }
+
+    /// Rows and values of one matrix as a product with it sees them.
+    fn inner_and_outer(&self, transpose: bool) -> (i32, i32) {
+        match (self.shape.as_slice(), transpose) {
+            (&[.., rows, width], true) => (width, rows),
+            (&[.., rows, width], false) => (rows, width),
+            _ => (0, 0),
         }
     }
 
-    /// `self` times a quantised matrix, without unpacking that.
+    fn dequantize(&self, dtype: Option<Dtype>) -> Result<Array> {
+        if self.weight.size() == 0 {
+            let own = if self.format.mode == QuantMode::Affine { self.scales.dtype() } else { Dtype::Bfloat16 };
+            return Array::zeros(&self.shape, dtype.unwrap_or(own));
+        }
+        // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
+        unsafe {
+            call!(Array = mlx_dequantize(
+                self.weight.as_raw(),
+                self.scales.as_raw(),
+                opt(self.biases),
+                optional_int(Some(self.format.group_size)),
+                optional_int(Some(self.format.bits)),
+                self.format.mode.c_name().as_ptr(),
+                opt(None),
+                optional_dtype(dtype),
+                stream(),
+            ))
+        }
+    }
+}
+
+/// Whether MLX's CPU kernels for quantised weights know the dtype.
+fn is_native(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::Float16 | Dtype::Bfloat16 | Dtype::Float32)
+}
+
+fn check_operand(op: &'static str, argument: &'static str, x: &Array) -> Result<()> {
+    if is_native(x.dtype()) {
+        return Ok(());
+    }
+    let message = format!("expected float16, bfloat16 or float32, found {}", x.dtype());
+    Err(Error::argument(op, argument, message))
+}
+
+impl Array {
+    /// This matrix in few bits, row by row in groups.
     ///
-    /// - shape: `[.., M, K]` times `[N, K]` transposed → `[.., M, N]`; not transposed, times `[K, N]`
-    /// - dtype: that of `self`, floating
+    /// Affine maps each group to `0 ..= 2^bits − 1` so that its value largest in magnitude and 0 are kept well; the others round to
+    /// the nearest float of their kind.
+    ///
+    /// - shape: `[.., N, K]`, K a multiple of the group size → see [`Quantized`]
+    /// - dtype: float16, bfloat16 or float32
+    /// - source: `mlx_quantize`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such format, or the matrix does not fit it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype, Quantization, dequantize};
+    /// let w = Array::ones(&[2, 64], Dtype::Float32)?;
+    /// let q = Quantization::default();
+    /// let packed = w.quantize(q)?;
+    /// assert_eq!(packed.weight.shape(), [2, 8]);
+    /// let back = dequantize(&packed.weight, &packed.scales, packed.biases.as_ref(), q, None)?;
+    /// assert_eq!(back.to_vec::<f32>()?, [1.0; 128]);
+    /// # Ok(()) }
+    /// ```
+    pub fn quantize(&self, format: Quantization) -> Result<Quantized> {
+        const OP: &str = "quantize";
+        format.validate()?;
+        check_operand(OP, "weight", self)?;
+        let [batch @ .., rows, width] = self.shape() else {
+            let message = format!("expected two axes or more, found shape {:?}", self.shape());
+            return Err(Error::argument(OP, "weight", message));
+        };
+        if width % format.group_size != 0 {
+            let message = format!("rows of {width} values do not divide into groups of {}", format.group_size);
+            return Err(Error::argument(OP, "weight", message));
+        }
+        if self.size() == 0 {
+            let (words, groups) = format.row(*width)?;
+            let per_group = [batch, &[*rows, groups]].concat();
+            let parameters = || Array::zeros(&per_group, format.scale_dtype().unwrap_or(self.dtype()));
+            return Ok(Quantized {
+                weight: Array::zeros(&[batch, &[*rows, words]].concat(), Dtype::Uint32)?,
+                scales: parameters()?,
+                biases: (format.mode == QuantMode::Affine).then(parameters).transpose()?,
+            });
+        }
+        // SAFETY: op contract. The mode's name is a NUL-terminated constant.
+        let parts = unsafe {
+            call!(VectorArray = mlx_quantize(
+                self.as_raw(),
+                optional_int(Some(format.group_size)),
+                optional_int(Some(format.bits)),
+                format.mode.c_name().as_ptr(),
+                opt(None),
+                stream(),
+            ))
+        }?;
+        let mut parts = parts.to_arrays()?.into_iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(weight), Some(scales), biases) => Ok(Quantized { weight, scales, biases }),
+            _ => Err(Error::Mlx { op: OP, message: "expected a weight and scales".into() }),
+        }
+    }
+
+    /// The product of this with a quantised matrix, which is never dequantised whole.
+    ///
+    /// - shape: `[.., M, K]` with a matrix of `[N, K]` when `transpose`, else `[K, N]` → `[.., M, N]`; a vector `[K]` →
+    ///   `[N]`; leading axes broadcast
+    /// - dtype: float16, bfloat16 or float32; for affine the common one with the scales, so activations in bfloat16
+    ///   want scales in bfloat16; else kept
     /// - source: `mlx_quantized_matmul`
     ///
     /// # Errors
-    /// [`Error::Argument`] when the parameters do not go together, [`Error::Mlx`] when the shapes do not fit.
+    /// [`Error::Argument`] when the parts of the matrix do not fit each other or the format, [`Error::Shape`] when the
+    /// inner lengths differ.
     pub fn quantized_matmul(
         &self,
         weight: &Array,
         scales: &Array,
         biases: Option<&Array>,
         transpose: bool,
-        q: Quantization,
+        format: Quantization,
     ) -> Result<Array> {
-        check_parts("quantized_matmul", weight, scales, biases, q)?;
-        // SAFETY: op contract. The mode is a NUL-terminated constant.
+        const OP: &str = "quantized_matmul";
+        check_operand(OP, "x", self)?;
+        let packed = Packed::new(OP, weight, scales, biases, format)?;
+        let (inner, _) = packed.inner_and_outer(transpose);
+        if self.shape().last() != Some(&inner) {
+            let message = format!("expected a last axis of {inner}, found shape {:?}", self.shape());
+            return Err(Error::shape(OP, message));
+        }
+        if self.size() == 0 || weight.size() == 0 {
+            return self.times_dequantized(&packed, transpose);
+        }
+        // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
         unsafe {
             call!(Array = mlx_quantized_matmul(
                 self.as_raw(),
@@ -196,127 +377,109 @@ impl Array {
                 scales.as_raw(),
                 opt(biases),
                 transpose,
-                optional_int(Some(q.group_size)),
-                optional_int(Some(q.bits)),
-                q.mode.c_name().as_ptr(),
-                stream()
+                optional_int(Some(format.group_size)),
+                optional_int(Some(format.bits)),
+                format.mode.c_name().as_ptr(),
+                stream(),
             ))
         }
     }
 
-    /// Products of chosen pairs of `self` and quantised matrices: `self[lhs[i]] × w[rhs[i]]`.
+    /// The product in full precision, for operands that are empty.
+    fn times_dequantized(&self, packed: &Packed<'_>, transpose: bool) -> Result<Array> {
+        let dtype = if packed.format.mode == QuantMode::Affine { None } else { Some(self.dtype()) };
+        let matrix = packed.dequantize(dtype)?;
+        self.matmul(&if transpose { matrix.swap_axes(-1, -2)? } else { matrix })
+    }
+
+    /// Products of chosen matrices with chosen quantised ones: result `i` is `self[lhs[i]] · weight[rhs[i]]`, with the
+    /// leading axes of each operand counted as one.
     ///
-    /// - `lhs`, `rhs`: integers into the batch axes, flattened; bounded as by [`Array::take`]
+    /// Indices count from the front. Those that are known are checked; those still to be computed are clamped into the
+    /// range, as [`Array::take`] says.
+    ///
+    /// - shape: `[.., M, K]`, matrices of `[.., N, K]` when `transpose`, else `[.., K, N]`, indices that broadcast to
+    ///   `[I..]` → `[I.., M, N]`; an operand without indices uses its matrices in order
+    /// - dtype: as [`Array::quantized_matmul`]
+    /// - `sorted`: a promise that `rhs` is in ascending order, which makes it faster on a GPU
     /// - source: `mlx_gather_qmm`
     ///
     /// # Errors
-    /// [`Error::Index`] when an index is out of range, [`Error::Argument`] when the parameters do not go together,
-    /// [`Error::Mlx`] when the shapes do not fit.
+    /// As [`Array::quantized_matmul`]; [`Error::Index`] when a known index is out of range, [`Error::Argument`] when
+    /// indices are not integers, [`Error::Mlx`] when they do not broadcast.
     pub fn gather_qmm(
         &self,
-        matrix: &Quantized,
+        weight: &Array,
+        scales: &Array,
+        biases: Option<&Array>,
         lhs: Option<&Array>,
         rhs: Option<&Array>,
         transpose: bool,
-        q: Quantization,
+        format: Quantization,
         sorted: bool,
     ) -> Result<Array> {
-        let op = "gather_qmm";
-        check_parts(op, &matrix.weight, &matrix.scales, matrix.biases.as_ref(), q)?;
-        let bounded = |array: &Array, argument, indices: Option<&Array>| {
-            let batch = array.shape().split_last_chunk::<2>().map(|(batch, _)| batch).unwrap_or_default();
-            let bounds = Bounds::from_front(op, argument, count(op, batch)?);
-            indices.map(|indices| bounds.apply(indices)).transpose()
+        const OP: &str = "gather_qmm";
+        check_operand(OP, "x", self)?;
+        let packed = Packed::new(OP, weight, scales, biases, format)?;
+        let (inner, _) = packed.inner_and_outer(transpose);
+        let [batch @ .., _, width] = self.shape() else {
+            let message = format!("expected two axes or more, found shape {:?}", self.shape());
+            return Err(Error::shape(OP, message));
         };
-        let (lhs, rhs) = (bounded(self, "lhs", lhs)?, bounded(&matrix.weight, "rhs", rhs)?);
-        // SAFETY: op contract. The mode is a NUL-terminated constant, and all indices are in range.
+        if *width != inner {
+            let message = format!("expected a last axis of {inner}, found shape {:?}", self.shape());
+            return Err(Error::shape(OP, message));
+        }
+        let matrices = packed.shape.get(..packed.shape.len() - 2).unwrap_or(&[]);
+        let lhs = lhs.map(|i| Bounds::from_front(OP, "lhs", count(OP, batch)?).apply(i)).transpose()?;
+        let rhs = rhs.map(|i| Bounds::from_front(OP, "rhs", count(OP, matrices)?).apply(i)).transpose()?;
+        if self.size() == 0 || weight.size() == 0 {
+            let dtype = if format.mode == QuantMode::Affine { None } else { Some(self.dtype()) };
+            let matrix = packed.dequantize(dtype)?;
+            let matrix = if transpose { matrix.swap_axes(-1, -2)? } else { matrix };
+            return self.gather_mm(&matrix, lhs.as_ref(), rhs.as_ref(), sorted);
+        }
+        // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked, and the
+        // indices are in range, or clamped into it.
         unsafe {
             call!(Array = mlx_gather_qmm(
                 self.as_raw(),
-                matrix.weight.as_raw(),
-                matrix.scales.as_raw(),
-                opt(matrix.biases.as_ref()),
+                weight.as_raw(),
+                scales.as_raw(),
+                opt(biases),
                 opt(lhs.as_ref()),
                 opt(rhs.as_ref()),
                 transpose,
-                optional_int(Some(q.group_size)),
-                optional_int(Some(q.bits)),
-                q.mode.c_name().as_ptr(),
+                optional_int(Some(format.group_size)),
+                optional_int(Some(format.bits)),
+                format.mode.c_name().as_ptr(),
                 sorted,
-                stream()
+                stream(),
             ))
         }
     }
 }
 
-/// A quantised matrix unpacked.
+/// The matrix that a quantised one stands for.
 ///
-/// - shape: `[.., N, K]`
-/// - dtype: `dtype`, or that of the scales, or bfloat16 in the floating modes
+/// - shape: `[.., N, words]` → `[.., N, K]`; see [`Quantized`]
+/// - dtype: `dtype`, else that of the scales for affine and bfloat16 for the others
 /// - source: `mlx_dequantize`
 ///
 /// # Errors
-/// [`Error::Argument`] when the parameters do not go together, [`Error::Mlx`] when the shapes do not fit.
+/// [`Error::Argument`] when the parts do not fit each other or the format, or `dtype` is not float16, bfloat16 or
+/// float32.
 pub fn dequantize(
     weight: &Array,
     scales: &Array,
     biases: Option<&Array>,
-    q: Quantization,
+    format: Quantization,
     dtype: Option<Dtype>,
 ) -> Result<Array> {
-    check_parts("dequantize", weight, scales, biases, q)?;
-    // SAFETY: op contract. The mode is a NUL-terminated constant.
-    unsafe {
-        call!(Array = mlx_dequantize(
-            weight.as_raw(),
-            scales.as_raw(),
-            opt(biases),
-            optional_int(Some(q.group_size)),
-            optional_int(Some(q.bits)),
-            q.mode.c_name().as_ptr(),
-            opt(None),
-            optional_dtype(dtype),
-            stream()
-        ))
+    const OP: &str = "dequantize";
+    if let Some(dtype) = dtype.filter(|dtype| !is_native(*dtype)) {
+        let message = format!("expected float16, bfloat16 or float32, found {dtype}");
+        return Err(Error::argument(OP, "dtype", message));
     }
-}
-
-/// Checks what the kernels trust: that each packed row has as many groups as scales (and biases).
-fn check_parts(
-    op: &'static str,
-    weight: &Array,
-    scales: &Array,
-    biases: Option<&Array>,
-    q: Quantization,
-) -> Result<()> {
-    q.validate()?;
-    if weight.dtype() != Dtype::Uint32 {
-        return Err(Error::Dtype { op, expected: Dtype::Uint32, found: weight.dtype() });
-    }
-    if (q.mode == QuantMode::Affine) != biases.is_some() {
-        let message = format!("{} {} biases", q.mode, if biases.is_some() { "has no" } else { "needs" });
-        return Err(Error::argument(op, "biases", message));
-    }
-    let affine = q.mode == QuantMode::Affine;
-    for part in std::iter::once(scales).chain(biases) {
-        if affine != part.dtype().is_float() || (!affine && part.dtype() != Dtype::Uint8) {
-            let expected = if affine { Dtype::Float32 } else { Dtype::Uint8 };
-            return Err(Error::Dtype { op, expected, found: part.dtype() });
-        }
-        let columns = i64::from(weight.dim(-1)?) * 32 / i64::from(q.bits);
-        let rows_agree = weight.ndim() >= 2
-            && weight.ndim() == part.ndim()
-            && weight.shape().iter().rev().skip(1).eq(part.shape().iter().rev().skip(1));
-        if !rows_agree || columns != i64::from(part.dim(-1)?) * i64::from(q.group_size) {
-            let message = format!(
-                "weight {:?} and scales or biases {:?} do not fit {} bits in groups of {}",
-                weight.shape(),
-                part.shape(),
-                q.bits,
-                q.group_size
-            );
-            return Err(Error::shape(op, message));
-        }
-    }
-    Ok(())
+    Packed::new(OP, weight, scales, biases, format)?.dequantize(dtype)
 }

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What was typed means this: validated, and with everything read but the checkpoint.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use mlx_core::{QuantMode, Quantization};
+use mlx_models::{ChatOptions, GenerateOptions, SamplerOptions};
+use serde_json::{Map, Value};
+
+use crate::args::{Bits, BenchArgs, ChatArgs, GenerateArgs, InfoArgs, LogitsArgs, ModelArgs, SamplingArgs, TokenizeArgs};
+use crate::failure::Failure;
+use crate::report;
+
+/// `mlx generate`
+#[derive(Debug)]
+pub(crate) struct Generate {
+    pub(crate) dir: PathBuf,
+    pub(crate) prompt: Prompt,
+    pub(crate) options: GenerateOptions,
+    pub(crate) json: bool,
+}
+
+/// What generation continues.
+#[derive(Debug)]
+pub(crate) enum Prompt {
+    Text(String),
+    Ids(Vec<u32>),
+}
+
+/// `mlx chat`
+#[derive(Debug)]
+pub(crate) struct Chat {
+    pub(crate) dir: PathBuf,
+    pub(crate) system: Option<String>,
+    pub(crate) options: GenerateOptions,
+}
+
+/// `mlx tokenize`
+#[derive(Debug)]
+pub(crate) struct Tokenize {
+    pub(crate) dir: PathBuf,
+    pub(crate) input: Input,
+    pub(crate) json: bool,
+}
+
+/// What the tokenizer is to do.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Text(String),
+    Messages { messages: Value, options: ChatOptions },
+    Ids(Vec<u32>),
+}
+
+/// `mlx logits`
+#[derive(Debug)]
+pub(crate) struct Logits {
+    pub(crate) dir: PathBuf,
+    pub(crate) ids: Vec<u32>,
+    pub(crate) output: PathBuf,
+}
+
+/// `mlx info`
+#[derive(Debug)]
+pub(crate) struct Info {
+    pub(crate) dir: PathBuf,
+    pub(crate) json: bool,
+}
+
+/// `mlx bench`
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) source: Source,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) repetitions: usize,
+    pub(crate) json: bool,
+}
+
+/// What is measured.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Checkpoint(PathBuf),
+    Preset { name: String, quantization: Option<Quantization> },
+}
+
+/// One measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Test {
+    pub(crate) kind: Kind,
+    /// Tokens that are in the cache before it.
+    pub(crate) depth: usize,
+}
+
+/// What a measurement is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A prompt of so many tokens.
+    Prefill(usize),
+    /// So many tokens one after the other.
+    Decode(usize),
+}
+
+impl Generate {
+    pub(crate) fn new(args: GenerateArgs) -> Result<Self, Failure> {
+        let dir = directory(args.model)?;
+        let mut options = sampling(args.sampling)?;
+        options.ignore_eos = args.ignore_eos;
+        options.raw = args.raw;
+        options.system = args.system;
+        let prompt = match (args.prompt_ids, args.prompt) {
+            (Some(ids), _) => Prompt::Ids(ids.0),
+            (None, Some(text)) => Prompt::Text(text),
+            (None, None) => Prompt::Text(if args.raw { standard_input()? } else { without_line_end(standard_input()?) }),
+        };
+        let empty = match &prompt {
+            Prompt::Text(text) => text.is_empty(),
+            Prompt::Ids(ids) => ids.is_empty(),
+        };
+        if empty {
+            // A template would make a prompt of it, but nobody asks nothing on purpose.
+            return Err(Failure::new("the prompt is empty"));
+        }
+        Ok(Self { dir, prompt, options, json: args.json })
+    }
+}
+
+impl Chat {
+    pub(crate) fn new(args: ChatArgs) -> Result<Self, Failure> {
+        Ok(Self { dir: directory(args.model)?, system: args.system, options: sampling(args.sampling)? })
+    }
+}
+
+impl Tokenize {
+    pub(crate) fn new(args: TokenizeArgs) -> Result<Self, Failure> {
+        let dir = directory(args.model)?;
+        let input = match (args.decode, args.messages, args.prompt) {
+            (Some(ids), _, _) => Input::Ids(ids.0),
+            (None, Some(messages), _) => {
+                let tools = args.tools.as_deref().map(json_file).transpose()?;
+                let kwargs = args.template_kwargs.as_deref().map(keyword_arguments).transpose()?.unwrap_or_default();
+                let options = ChatOptions { tools, kwargs, ..ChatOptions::default() };
+                Input::Messages { messages: json_file(&messages)?, options }
+            }
+            (None, None, Some(text)) => Input::Text(text),
+            (None, None, None) => Input::Text(standard_input()?),
+        };
+        Ok(Self { dir, input, json: args.json })
+    }
+}
+
+impl Logits {
+    pub(crate) fn new(args: LogitsArgs) -> Result<Self, Failure> {
+        Ok(Self { dir: directory(args.model)?, ids: args.prompt_ids.0, output: args.output })
+    }
+}
+
+impl Info {
+    pub(crate) fn new(args: InfoArgs) -> Result<Self, Failure> {
+        Ok(Self { dir: directory(args.model)?, json: args.json })
+    }
+}
+
+impl Bench {
+    pub(crate) fn new(args: BenchArgs) -> Result<Self, Failure> {
+        let bits = args.quantize.map(|bits| match bits {
+            Bits::Four => 4,
+            Bits::Eight => 8,
+        });
+        let quantization = bits.map(|bits| Quantization { group_size: 64, bits, mode: QuantMode::Affine });
+        let source = match (args.model.model, args.preset) {
+            (_, Some(name)) => Source::Preset { name, quantization },
+            (Some(_), None) if quantization.is_some() => {
+                let message = "--quantize: a checkpoint is measured as it is; only a --preset is quantised";
+                return Err(Failure::Usage(message.into()));
+            }
+            (Some(dir), None) => Source::Checkpoint(dir),
+            (None, None) => {
+                let presets = mlx_models::PRESETS.join(" or ");
+                let message = format!("no model: name a checkpoint with --model DIR, or take --preset {presets}");
+                return Err(Failure::Usage(message));
+            }
+        };
+        if args.repetitions == 0 {
+            return Err(Failure::Usage("-r: expected at least 1, found 0".into()));
+        }
+        if args.generate.contains(&1) {
+            // A rate needs two points in time.
+            return Err(Failure::Usage("-n: expected 0 or at least 2, found 1".into()));
+        }
+        let mut tests = Vec::new();
+        for &depth in &args.depth {
+            let prefills = args.prompt.iter().filter(|&&n| n > 0).map(|&n| Kind::Prefill(n));
+            let decodes = args.generate.iter().filter(|&&n| n > 0).map(|&n| Kind::Decode(n));
+            tests.extend(prefills.chain(decodes).map(|kind| Test { kind, depth }));
+        }
+        if tests.is_empty() {
+            return Err(Failure::Usage("nothing to measure: -p and -n are both 0".into()));
+        }
+        Ok(Self { source, tests, repetitions: args.repetitions, json: args.json })
+    }
+}
+
+/// The checkpoint directory that was named, or how to name one.
+fn directory(args: ModelArgs) -> Result<PathBuf, Failure> {
+    args.model.ok_or_else(|| {
+        Failure::Usage(
+            "no model: name a directory with a Gemma 3 or Qwen 3 checkpoint (config.json, model*.safetensors, \
+             tokenizer.json) with --model DIR"
+                .into(),
+        )
+    })
+}
+
+/// The options of generation, each within its domain.
+fn sampling(args: SamplingArgs) -> Result<GenerateOptions, Failure> {
+    let sampler = SamplerOptions {
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+        repetition_penalty: args.repetition_penalty,
+        presence_penalty: args.presence_penalty,
+        frequency_penalty: args.frequency_penalty,
+        seed: args.seed,
+        ..SamplerOptions::default()
+    };
+    sampler.validate().map_err(|error| match error {
+        mlx_sampler::Error::Argument { argument, message } => {
+            Failure::Usage(format!("--{}: {message}", argument.replace('_', "-")))
+        }
+        other => other.into(),
+    })?;
+    if args.stop.iter().any(String::is_empty) {
+        return Err(Failure::Usage("--stop: expected a string with at least one character".into()));
+    }
+    Ok(GenerateOptions { max_tokens: args.max_tokens, sampler, stop: args.stop, ..GenerateOptions::default() })
+}
+
+/// All of standard input.
+fn standard_input() -> Result<String, Failure> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        report::note("reading the prompt from standard input; Ctrl-D ends it");
+    }
+    let mut bytes = Vec::new();
+    stdin.lock().read_to_end(&mut bytes).map_err(|e| Failure::new(format_args!("standard input: {e}")))?;
+    String::from_utf8(bytes).map_err(|e| {
+        Failure::new(format_args!("standard input: not UTF-8 after {} bytes", e.utf8_error().valid_up_to()))
+    })
+}
+
+/// `text` without the line end that a shell or an editor put behind it.
+fn without_line_end(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+/// The JSON in a file.
+fn json_file(path: &Path) -> Result<Value, Failure> {
+    let text = fs::read(path).map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| Failure::new(format_args!("{}: not valid JSON: {error}", path.display())))
+}
+
+/// The object that `--template-kwargs` holds.
+fn keyword_arguments(text: &str) -> Result<Map<String, Value>, Failure> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Failure::Usage("--template-kwargs: expected a JSON object such as {\"enable_thinking\": false}".into())),
+        Err(error) => Err(Failure::Usage(format!("--template-kwargs: not valid JSON: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn bench(args: &[&str]) -> Result<Bench, Failure> {
+        let args = ["mlx", "bench"].iter().chain(args);
+        match Cli::try_parse_from(args).unwrap().command {
+            Command::Bench(args) => Bench::new(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bench_measures_every_length_at_every_depth() {
+        let plan = bench(&["--preset", "qwen3-0.6b", "-p", "8,16", "-n", "4", "-d", "0,32"]).unwrap();
+        let kinds = [Kind::Prefill(8), Kind::Prefill(16), Kind::Decode(4)];
+        let expected: Vec<Test> = [0, 32].iter().flat_map(|&depth| kinds.map(|kind| Test { kind, depth })).collect();
+        assert_eq!(plan.tests, expected);
+        assert_eq!(bench(&["--preset", "gemma3-1b"]).unwrap().tests.len(), 3);
+        assert_eq!(bench(&["--model", "x", "-p", "0", "-n", "2"]).unwrap().tests, [Test { kind: Kind::Decode(2), depth: 0 }]);
+    }
+
+    #[test]
+    fn bench_says_what_cannot_be_measured() {
+        for (args, message) in [
+            (&["-r", "0", "--model", "x"][..], "-r: expected at least 1, found 0"),
+            (&["-n", "1", "--model", "x"], "-n: expected 0 or at least 2, found 1"),
+            (&["-n", "0", "-p", "0", "--model", "x"], "nothing to measure: -p and -n are both 0"),
+            (&[], "no model: name a checkpoint with --model DIR, or take --preset qwen3-0.6b or gemma3-1b"),
+        ] {
+            let failure = bench(args).unwrap_err();
+            assert_eq!((failure.code(), failure.message().unwrap().as_str()), (2, message));
+        }
+    }
+
+    #[test]
+    fn one_line_end_is_dropped_and_no_more() {
+        for (text, expected) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("\n", ""), ("a\r", "a\r")] {
+            assert_eq!(without_line_end(text.into()), expected);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The real program on real, if tiny, checkpoints: what it prints, where, and with which exit code.
+
+mod bad_input;
+mod bench;
+mod chat;
+mod generate;
+mod info;
+mod interrupt;
+mod logits;
+mod support;
+mod tokenize;
+mod usage;

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Keys and values of the tokens that a model has already seen.
+//!
+//! A [`Cache`] has one [`KvCache`] a layer: [`FullCache`] keeps every token, [`RotatingCache`] the last window's
+//! worth. Both hand the layer exactly the keys that its new tokens may look at, in the order of the text, so a
+//! result does not depend on how the text was cut into chunks. Both can be cloned for the price of two handles:
+//! the arrays are shared until one of the copies grows.
+//!
+//! Shapes: B batch, K key-value heads, L new and S visible tokens, E head size.
+
+mod full;
+mod rotating;
+
+pub use full::FullCache;
+pub use rotating::RotatingCache;
+
+use mlx_core::Array;
+use mlx_core::fast::Mask;
+use mlx_nn::attention::sliding_mask;
+
+use crate::config::LayerKind;
+use crate::error::{Error, Result};
+
+/// How many tokens a buffer grows by, so that it is not copied for every token.
+pub(crate) const STEP: i32 = 256;
+
+/// One layer's keys and values.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum KvCache {
+    /// Every token.
+    Full(FullCache),
+    /// The last window's worth of tokens.
+    Rotating(RotatingCache),
+}
+
+impl KvCache {
+    /// A cache that keeps every token.
+    #[must_use]
+    pub fn full() -> Self {
+        Self::Full(FullCache::default())
+    }
+
+    /// A cache for a layer in which a token sees itself and the `window - 1` tokens before it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `window` is below 1.
+    pub fn rotating(window: i32) -> Result<Self> {
+        Ok(Self::Rotating(RotatingCache::new(window)?))
+    }
+
+    /// How many tokens went in, which is the position of the next one.
+    #[must_use]
+    pub fn offset(&self) -> i32 {
+        match self {
+            Self::Full(cache) => cache.offset(),
+            Self::Rotating(cache) => cache.offset(),
+        }
+    }
+
+    /// Adds `keys` and `values`, `[B, K, L, E]` each, and returns those that the new tokens may look at,
+    /// `[B, K, S, E]` each: the last L of them are the new ones. Lazy.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the shapes do not fit what is cached; the cache is then as it was.
+    pub fn append(&mut self, keys: &Array, values: &Array) -> Result<(Array, Array)> {
+        match self {
+            Self::Full(cache) => cache.append(keys, values),
+            Self::Rotating(cache) => cache.append(keys, values),
+        }
+    }
+
+    /// The mask for `l` tokens that are about to be appended. Layers of one kind share it.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when the mask cannot be built.
+    pub fn mask(&self, l: i32) -> Result<CacheMask> {
+        if l == 1 {
+            // `append` returns nothing but what a single new token may look at.
+            return Ok(CacheMask::None);
+        }
+        match self {
+            Self::Full(_) => Ok(CacheMask::Causal),
+            Self::Rotating(cache) if cache.visible() + l <= cache.window() => Ok(CacheMask::Causal),
+            Self::Rotating(cache) => Ok(CacheMask::Window(sliding_mask(l, cache.visible(), cache.window())?)),
+        }
+    }
+
+    /// Whether [`trim`](Self::trim) to `offset` tokens can be done.
+    #[must_use]
+    pub fn can_trim(&self, offset: i32) -> bool {
+        match self {
+            Self::Full(cache) => (0..=cache.offset()).contains(&offset),
+            Self::Rotating(cache) => cache.can_trim(offset),
+        }
+    }
+
+    /// Forgets all tokens from position `offset` on, exactly as if they had never come.
+    ///
+    /// # Errors
+    /// [`Error::Trim`] when [`can_trim`](Self::can_trim) says no; the cache is then as it was.
+    pub fn trim(&mut self, offset: i32) -> Result<()> {
+        if !self.can_trim(offset) {
+            return Err(Error::Trim { offset, length: self.offset() });
+        }
+        match self {
+            Self::Full(cache) => cache.trim(offset),
+            Self::Rotating(cache) => cache.trim(offset),
+        }
+        Ok(())
+    }
+
+    /// The buffers, for evaluating them.
+    fn arrays(&self) -> impl Iterator<Item = &Array> {
+        let (keys, values) = match self {
+            Self::Full(cache) => cache.buffers(),
+            Self::Rotating(cache) => cache.buffers(),
+        };
+        keys.into_iter().chain(values)
+    }
+}
+
+/// A mask as [`KvCache::mask`] makes it.
+#[derive(Clone, Debug)]
+pub enum CacheMask {
+    /// Every key is visible.
+    None,
+    /// A token sees those before it and itself.
+    Causal,
+    /// True where a query, `[L, S]`, sees a key: before it or itself, and within the window.
+    Window(Array),
+}
+
+impl CacheMask {
+    /// The mask as attention takes it.
+    #[must_use]
+    pub fn as_mask(&self) -> Mask<'_> {
+        match self {
+            Self::None => Mask::None,
+            Self::Causal => Mask::Causal,
+            Self::Window(mask) => Mask::Bool(mask),
+        }
+    }
+}
+
+/// What all layers share in one pass, as [`Cache::pass`] makes it.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    full: CacheMask,
+    rotating: CacheMask,
+    length: i32,
+}
+
+impl Pass {
+    /// How many tokens the text has as far as it is known, those of this pass included. Rotary embeddings whose
+    /// frequencies depend on it are then the same however the text is cut into chunks.
+    #[must_use]
+    pub fn length(&self) -> i32 {
+        self.length
+    }
+
+    /// The mask for the layer with this cache.
+    #[must_use]
+    pub fn mask(&self, cache: &KvCache) -> Mask<'_> {
+        match cache {
+            KvCache::Full(_) => self.full.as_mask(),
+            KvCache::Rotating(_) => self.rotating.as_mask(),
+        }
+    }
+}
+
+/// The caches of all layers, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    layers: Vec<KvCache>,
+    /// How many tokens are known to come, those in the cache included.
+    expected: i32,
+}
+
+impl Cache {
+    /// A cache with these layers.
+    #[must_use]
+    pub fn new(layers: Vec<KvCache>) -> Self {
+        Self { layers, expected: 0 }
+    }
+
+    /// A cache for layers of these kinds, of which those with a window share one size.
+    pub(crate) fn for_layers(kinds: &[LayerKind], window: Option<usize>) -> Result<Self> {
+        let window = window.map_or(i32::MAX, |window| i32::try_from(window).unwrap_or(i32::MAX));
+        let layers = kinds.iter().map(|kind| match kind {
+            LayerKind::FullAttention => Ok(KvCache::full()),
+            LayerKind::SlidingAttention => KvCache::rotating(window),
+        });
+        Ok(Self::new(layers.collect::<Result<_>>()?))
+    }
+
+    /// Says that the text will have at least `length` tokens, because a prompt is about to come in chunks.
+    pub fn expect(&mut self, length: i32) {
+        self.expected = length;
+    }
+
+    /// The layers' caches.
+    #[must_use]
+    pub fn layers(&self) -> &[KvCache] {
+        &self.layers
+    }
+
+    /// The layers' caches, to be appended to.
+    pub fn layers_mut(&mut self) -> &mut [KvCache] {
+        &mut self.layers
+    }
+
+    /// How many tokens went in, which is the position of the next one.
+    #[must_use]
+    pub fn offset(&self) -> i32 {
+        self.layers.first().map_or(0, KvCache::offset)
+    }
+
+    /// Whether [`trim`](Self::trim) to `offset` tokens can be done in every layer.
+    #[must_use]
+    pub fn can_trim(&self, offset: i32) -> bool {
+        self.layers.iter().all(|layer| layer.can_trim(offset))
+    }
+
+    /// Forgets all tokens from position `offset` on, in every layer.
+    ///
+    /// # Errors
+    /// [`Error::Trim`] when one layer cannot; then none is changed.
+    pub fn trim(&mut self, offset: i32) -> Result<()> {
+        if !self.can_trim(offset) {
+            return Err(Error::Trim { offset, length: self.offset() });
+        }
+        self.layers.iter_mut().try_for_each(|layer| layer.trim(offset))
+    }
+
+    /// What the layers share for `l` tokens that are about to be appended: a mask for each kind of layer there is.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when a mask cannot be built.
+    pub fn pass(&self, l: i32) -> Result<Pass> {
+        let first = |rotating: bool| {
+            let mut layers = self.layers.iter();
+            layers.find(|layer| matches!(layer, KvCache::Rotating(_)) == rotating)
+        };
+        let mask = |layer: Option<&KvCache>| layer.map_or(Ok(CacheMask::None), |layer| layer.mask(l));
+        let length = self.offset().saturating_add(l).max(self.expected);
+        Ok(Pass { full: mask(first(false))?, rotating: mask(first(true))?, length })
+    }
+
+    /// The buffers of all layers, for evaluating them.
+    pub fn arrays(&self) -> impl Iterator<Item = &Array> {
+        self.layers.iter().flat_map(KvCache::arrays)
+    }
+
+    /// Bytes that the buffers take, tokens to come included.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.arrays().map(Array::nbytes).sum()
+    }
+}
+
+/// `buffer[:, :, start..stop]` of keys or values.
+fn tokens(buffer: &Array, start: i32, stop: i32) -> Result<Array> {
+    Ok(buffer.slice_axis(2, start, stop)?)
+}
+
+/// A buffer of `capacity` tokens that starts with `kept` and has the shape and dtype of `like` otherwise.
+fn grown(kept: Option<&Array>, like: &Array, capacity: i32) -> Result<Array> {
+    let mut shape = like.shape().to_vec();
+    let held = match kept {
+        Some(kept) => kept.dim(2)?,
+        None => 0,
+    };
+    if let Some(tokens) = shape.get_mut(2) {
+        *tokens = capacity - held;
+    }
+    let room = Array::zeros(&shape, like.dtype())?;
+    Ok(match kept {
+        Some(kept) if held > 0 => mlx_core::concatenate(&[kept, &room], 2)?,
+        _ => room,
+    })
+}
+
+/// Checks that `keys` and `values` are `[B, K, L, E]` of the batch, heads, size and dtype that `buffer` has, and
+/// returns L.
+fn check(buffer: Option<&Array>, keys: &Array, values: &Array) -> Result<i32> {
+    let unfit =
+        |found: &Array, expected: String| Error::CacheShape { expected, found: found.shape().to_vec() };
+    let &[batch, heads, length, _] = keys.shape() else {
+        return Err(unfit(keys, "[B, K, L, E]".into()));
+    };
+    if values.shape().get(..3) != Some(&[batch, heads, length]) || values.ndim() != 4 {
+        return Err(unfit(values, format!("[{batch}, {heads}, {length}, E], as the keys have it")));
+    }
+    if let Some(buffer) = buffer
+        && let &[b, k, _, e] = buffer.shape()
+        && (b != batch || k != heads || keys.shape().get(3) != Some(&e))
+    {
+        return Err(unfit(keys, format!("[{b}, {k}, L, {e}], as the cache has it")));
+    }
+    Ok(length)
+}
+
+/// The next multiple of [`STEP`].
+fn round_up(tokens: i32) -> i32 {
+    tokens.div_euclid(STEP).saturating_add(i32::from(tokens.rem_euclid(STEP) > 0)).saturating_mul(STEP)
+}

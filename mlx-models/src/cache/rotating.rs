@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! A cache for layers with a sliding window.
+
+use mlx_core::Array;
+
+use super::{STEP, check, grown, round_up, tokens};
+use crate::error::{Error, Result};
+
+/// Keys and values of the tokens that a window of W still reaches, and up to 256 more so that the text can be
+/// taken back a little.
+///
+/// L new tokens see the last W − 1 tokens before them and each other: that is what [`append`](Self::append)
+/// returns, whatever L is. The buffers hold the tokens in the order of the text; when they are full, the tokens
+/// that are out of reach are dropped and the rest moves to the front. That copy comes once in 256 tokens, where a
+/// ring would have to be put back in order for every chunk.
+#[derive(Clone, Debug)]
+pub struct RotatingCache {
+    /// Keys and values, `[B, K, capacity, E]` each, of which the first `held` tokens are filled.
+    buffers: Option<(Array, Array)>,
+    /// How many tokens are in the buffers; the last of them is at position `offset - 1`.
+    held: i32,
+    offset: i32,
+    window: i32,
+}
+
+impl RotatingCache {
+    /// An empty cache for a window of `window` tokens, the looking token included.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `window` is below 1.
+    pub fn new(window: i32) -> Result<Self> {
+        if window < 1 {
+            let message = format!("expected at least 1, found {window}");
+            return Err(Error::Argument { argument: "sliding_window", message });
+        }
+        Ok(Self { buffers: None, held: 0, offset: 0, window })
+    }
+
+    /// How many tokens went in.
+    #[must_use]
+    pub fn offset(&self) -> i32 {
+        self.offset
+    }
+
+    /// How many tokens a token sees, itself included.
+    #[must_use]
+    pub fn window(&self) -> i32 {
+        self.window
+    }
+
+    /// How many earlier tokens the next [`append`](Self::append) returns in front of the new ones.
+    #[must_use]
+    pub fn visible(&self) -> i32 {
+        self.offset.min(self.window - 1)
+    }
+
+    /// As [`KvCache::append`](super::KvCache::append).
+    pub(super) fn append(&mut self, keys: &Array, values: &Array) -> Result<(Array, Array)> {
+        let length = check(self.buffers.as_ref().map(|(keys, _)| keys), keys, values)?;
+        let visible = self.visible();
+        let capacity = match &self.buffers {
+            Some((keys, _)) => keys.dim(2)?,
+            None => 0,
+        };
+        let reserve = (self.window - 1).saturating_add(STEP);
+        // Where to write, how many of the held tokens stay in front, and how large the buffers become.
+        let (kept, capacity) = if self.held + length <= capacity {
+            (self.held, capacity)
+        } else if self.held <= reserve {
+            (self.held, round_up(self.held + length))
+        } else {
+            (reserve, reserve + length + STEP - 1)
+        };
+        let stop = kept + length;
+        let write = |buffer: Option<&Array>, new: &Array| -> Result<Array> {
+            let buffer = match buffer {
+                Some(buffer) if kept == self.held && buffer.dim(2)? == capacity => buffer.clone(),
+                Some(buffer) => grown(Some(&tokens(buffer, self.held - kept, self.held)?), new, capacity)?,
+                None => grown(None, new, capacity)?,
+            };
+            Ok(buffer.slice_update_axis(new, 2, kept, stop)?)
+        };
+        let k = write(self.buffers.as_ref().map(|(keys, _)| keys), keys)?;
+        let v = write(self.buffers.as_ref().map(|(_, values)| values), values)?;
+        let seen = (tokens(&k, kept - visible, stop)?, tokens(&v, kept - visible, stop)?);
+        self.buffers = Some((k, v));
+        self.held = stop;
+        self.offset += length;
+        Ok(seen)
+    }
+
+    /// Whether every token that the window reaches from position `offset` is still here.
+    pub(super) fn can_trim(&self, offset: i32) -> bool {
+        let oldest = self.offset - self.held;
+        (0..=self.offset).contains(&offset) && oldest <= (offset - (self.window - 1)).max(0)
+    }
+
+    pub(super) fn trim(&mut self, offset: i32) {
+        self.held -= self.offset - offset;
+        self.offset = offset;
+    }
+
+    pub(super) fn buffers(&self) -> (Option<&Array>, Option<&Array>) {
+        (self.buffers.as_ref().map(|(keys, _)| keys), self.buffers.as_ref().map(|(_, values)| values))
+    }
+}

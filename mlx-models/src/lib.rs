@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Gemma 3 and Qwen 3 on Apple's MLX: loading, generation, classification.
+//!
+//! ```no_run
+//! # fn main() -> mlx_models::Result<()> {
+//! let model = mlx_models::load("Qwen3-0.6B")?;
+//! let answer = model.generate("Why is the sky blue?", &Default::default())?;
+//! let scores = model.classify("Is water wet? Answer:", &[" yes", " no"])?;
+//! # let _ = (answer, scores);
+//! # Ok(()) }
+//! ```
+//!
+//! | architecture | `model_type` | what is special |
+//! |---|---|---|
+//! | [Qwen 3](qwen3) | `qwen3` | a norm on each query and key head |
+//! | [Gemma 3](gemma3) | `gemma3_text`, `gemma3` (the text half) | sliding windows, two rotary bases, four norms a block |
+//!
+//! Reading order: [`load`] and [`Model`], [`GenerateOptions`] and [`TokenStream`], [`Session`] for conversations,
+//! [`Classification`]; then [`CausalLm`], what a network is, [`qwen3`] and [`gemma3`], which read like their papers,
+//! and [`cache`].
+#![doc = ""]
+#![doc = include_str!("../../docs/checkpoints.md")]
+#![forbid(unsafe_code)]
+
+mod architecture;
+pub mod cache;
+mod classify;
+pub mod config;
+mod control;
+mod error;
+pub mod gemma3;
+mod generate;
+mod load;
+mod model;
+mod preset;
+mod prompt;
+pub mod qwen3;
+mod rotary;
+mod session;
+mod sizes;
+mod stop;
+
+pub use architecture::{ARCHITECTURES, Architecture};
+pub use cache::Cache;
+pub use classify::{Classification, Score};
+pub use config::{ConfigFile, QuantizationConfig};
+pub use control::{CancelToken, Progress};
+pub use error::{Error, Result};
+pub use generate::{FinishReason, GenerateOptions, Generation, Token, TokenStream};
+pub use load::{LoadOptions, Model, load, load_with};
+pub use model::{CausalLm, Spec};
+pub use preset::{PRESETS, preset, random};
+pub use rotary::RopeParameters;
+pub use session::Session;
+pub use stop::StopStrings;
+
+pub use mlx_sampler::SamplerOptions;
+pub use mlx_tokenizer::{ChatOptions, Message, Tokenizer};

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! From a checkpoint directory to a model.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::Instant;
+
+use mlx_core::Dtype;
+use mlx_core::io::{SafetensorsFile, shard_paths};
+use mlx_nn::params;
+use mlx_tokenizer::Tokenizer;
+
+use crate::architecture::{Architecture, Weights};
+use crate::config::{ConfigFile, QuantizationConfig};
+use crate::control::Progress;
+use crate::error::{Error, Result};
+use crate::model::CausalLm;
+
+/// How to load.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Told how many bytes of the weights are read, and of how many.
+    pub progress: Option<Progress>,
+}
+
+/// A network with its weights, and what its checkpoint says about text.
+///
+/// Arrays belong to the thread that made them, so a model stays on its thread.
+pub struct Model {
+    config: ConfigFile,
+    architecture: &'static Architecture,
+    network: Box<dyn CausalLm>,
+    quantization: Option<QuantizationConfig>,
+    tokenizer: Option<Tokenizer>,
+    eos: Vec<u32>,
+    load_s: f64,
+}
+
+/// Loads the checkpoint in `dir`: `config.json`, `model*.safetensors`, and a tokenizer where there is one.
+///
+/// Weights keep the dtype of the file, and each file is mapped and copied tensor by tensor, so that the peak of
+/// memory is the weights and one tensor.
+///
+/// # Errors
+/// [`Error`] with the file, and the key or the tensors, that are missing or wrong.
+///
+/// # Examples
+/// ```no_run
+/// # fn main() -> mlx_models::Result<()> {
+/// let model = mlx_models::load("Qwen3-0.6B")?;
+/// let answer = model.generate("Why is the sky blue?", &Default::default())?;
+/// assert!(answer.text.is_some());
+/// # Ok(()) }
+/// ```
+pub fn load(dir: impl AsRef<Path>) -> Result<Model> {
+    load_with(dir, &LoadOptions::default())
+}
+
+/// As [`load`], with options.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> {
+    let started = Instant::now();
+    let dir = dir.as_ref();
+    check_directory(dir)?;
+    let config = ConfigFile::read(dir)?;
+    let architecture = Architecture::of(&config)?;
+    let quantization = config.quantization()?;
+    let weights = read_weights(dir, architecture, options)?;
+    let network =
+        architecture.build(&config, weights, quantization.as_ref()).map_err(|error| match error {
+            Error::Nn(source) => Error::Weights { path: dir.to_path_buf(), source },
+            other => other,
+        })?;
+    let tokenizer = read_tokenizer(dir)?;
+    if let Some(tokenizer) = &tokenizer {
+        check_tokenizer(dir, tokenizer, network.spec().vocab_size)?;
+    }
+    let eos = match &tokenizer {
+        Some(tokenizer) => tokenizer.eos().to_vec(),
+        None => mlx_tokenizer::eos_ids(dir)?,
+    };
+    let load_s = started.elapsed().as_secs_f64();
+    Ok(Model { config, architecture, network, quantization, tokenizer, eos, load_s })
+}
+
+fn check_directory(dir: &Path) -> Result<()> {
+    let metadata = std::fs::metadata(dir).map_err(|source| Error::Io { path: dir.to_path_buf(), source })?;
+    if metadata.is_dir() {
+        return Ok(());
+    }
+    Err(Error::File {
+        path: dir.to_path_buf(),
+        message: "expected a checkpoint directory, found a file".into(),
+    })
+}
+
+/// Takes over every tensor that the architecture has a place for, under the name that it has there.
+fn read_weights(dir: &Path, architecture: &Architecture, options: &LoadOptions) -> Result<Weights> {
+    let files = shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<Vec<_>, _>>()?;
+    let mut wanted = Vec::new();
+    let mut total = 0usize;
+    for file in &files {
+        for name in file.names() {
+            if let Some(path) = architecture.weight_path(name) {
+                total = total.saturating_add(file.info(name)?.nbytes);
+                wanted.push((file, name, path));
+            }
+        }
+    }
+    let mut weights = Weights::new();
+    let mut done = 0usize;
+    for (file, name, path) in wanted {
+        let tensor = file.tensor(name)?;
+        done += tensor.nbytes();
+        if weights.insert(path, tensor).is_some() {
+            let message = "it is in the checkpoint more than once".into();
+            return Err(mlx_core::Error::Tensor {
+                path: file.path().to_path_buf(),
+                name: name.to_owned(),
+                message,
+            }
+            .into());
+        }
+        if let Some(progress) = &options.progress {
+            progress.report(done, total);
+        }
+    }
+    Ok(weights)
+}
+
+/// The tokenizer, where the directory has one.
+fn read_tokenizer(dir: &Path) -> Result<Option<Tokenizer>> {
+    Ok(if Tokenizer::exists_in(dir) { Some(Tokenizer::from_dir(dir)?) } else { None })
+}
+
+/// Checks that every piece of the tokenizer has an embedding. Fewer pieces than embeddings are usual, since tables
+/// are padded; and special tokens may be more: the tokenizer of Gemma 3 has one for images in checkpoints for text.
+fn check_tokenizer(dir: &Path, tokenizer: &Tokenizer, vocab_size: usize) -> Result<()> {
+    let ids = u32::try_from(vocab_size).unwrap_or(u32::MAX)
+        ..u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX);
+    match ids.rev().find(|&id| tokenizer.token(id).is_some() && !tokenizer.is_special(id)) {
+        Some(largest) => Err(Error::TokenizerMismatch { path: dir.to_path_buf(), largest, vocab_size }),
+        None => Ok(()),
+    }
+}
+
+impl Model {
+    /// A model of weights that are in memory already, without a tokenizer.
+    pub(crate) fn in_memory(config: ConfigFile, weights: Weights) -> Result<Self> {
+        let started = Instant::now();
+        let architecture = Architecture::of(&config)?;
+        let quantization = config.quantization()?;
+        let network = architecture.build(&config, weights, quantization.as_ref())?;
+        let load_s = started.elapsed().as_secs_f64();
+        Ok(Self { config, architecture, network, quantization, tokenizer: None, eos: Vec::new(), load_s })
+    }
+
+    /// The family's name, such as `Qwen 3`.
+    #[must_use]
+    pub fn architecture(&self) -> &'static str {
+        self.architecture.name()
+    }
+
+    /// The config, as it was read.
+    #[must_use]
+    pub fn config(&self) -> &ConfigFile {
+        &self.config
+    }
+
+    /// The network, for calling it directly.
+    #[must_use]
+    pub fn network(&self) -> &dyn CausalLm {
+        self.network.as_ref()
+    }
+
+    /// The tokenizer, where the checkpoint has one.
+    #[must_use]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// The tokens that end a text.
+    #[must_use]
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// How the weights are packed, where they are.
+    #[must_use]
+    pub fn quantization(&self) -> Option<&QuantizationConfig> {
+        self.quantization.as_ref()
+    }
+
+    /// How many tokens have an embedding.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        self.network.spec().vocab_size
+    }
+
+    /// How many positions the network was made for.
+    #[must_use]
+    pub fn context_length(&self) -> usize {
+        self.network.spec().context_length
+    }
+
+    /// Seconds that loading took.
+    #[must_use]
+    pub fn load_seconds(&self) -> f64 {
+        self.load_s
+    }
+
+    /// How many parameters the network has; packed ones count as what they stand for.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        params::count(self.network())
+    }
+
+    /// Bytes that the weights take, by dtype.
+    #[must_use]
+    pub fn nbytes_by_dtype(&self) -> BTreeMap<Dtype, usize> {
+        let mut bytes = BTreeMap::new();
+        for (_, array) in params::parameters(self.network()) {
+            *bytes.entry(array.dtype()).or_default() += array.nbytes();
+        }
+        bytes
+    }
+
+    /// Bytes that the weights take.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.nbytes_by_dtype().values().sum()
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("config", &self.config.path())
+            .field("architecture", &self.architecture.name())
+            .field("spec", self.network.spec())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The tests of this crate, in one binary.
+#![forbid(unsafe_code)]
+
+mod bad_input;
+mod cache;
+mod classify;
+mod common;
+mod config;
+mod contract;
+mod generate;
+mod golden;

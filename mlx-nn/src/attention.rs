@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Heads, masks and attention.
+//!
+//! Source: arXiv:1706.03762; heads that share keys and values: arXiv:2305.13245. Shapes: B batch, L new tokens, S keys,
+//! H query heads, K key-value heads (a divisor of H), E head size.
+
+use mlx_core::fast::{self, Mask};
+use mlx_core::{Array, Dtype};
+
+use crate::error::{Error, Result, positive};
+use crate::matrix::like;
+
+/// `[B, L, H·E]` → `[B, H, L, E]`.
+///
+/// # Errors
+/// [`Error::Input`] when `x` has not three axes, the last of them a multiple of `heads`.
+pub fn split_heads(x: &Array, heads: i32) -> Result<Array> {
+    let heads = positive("heads", heads)?;
+    match *x.shape() {
+        [b, l, d] if d % heads == 0 => {
+            Ok(x.reshape(&[b, l, heads, d / heads])?.transpose_axes(&[0, 2, 1, 3])?)
+        }
+        _ => Err(Error::input("split heads", format!("[B, L, {heads}·E]"), x.shape())),
+    }
+}
+
+/// `[B, H, L, E]` → `[B, L, H·E]`.
+///
+/// # Errors
+/// [`Error::Input`] when `x` has not four axes.
+pub fn merge_heads(x: &Array) -> Result<Array> {
+    let &[b, h, l, e] = x.shape() else {
+        return Err(Error::input("merge heads", "[B, H, L, E]", x.shape()));
+    };
+    let width =
+        h.checked_mul(e).ok_or_else(|| Error::input("merge heads", "fewer values a token", x.shape()))?;
+    Ok(x.transpose_axes(&[0, 2, 1, 3])?.reshape(&[b, l, width])?)
+}
+
+/// `softmax(scale · q · kᵀ + mask) · v`, the softmax in float32, in the dtype of `q`.
+///
+/// `q`: `[B, H, L, E]`, `k` and `v`: `[B, K, S, E]` → `[B, H, L, E]`. Every key head serves `H / K` query heads, in
+/// order; it is not copied for them.
+///
+/// [`Mask::Causal`] takes the L queries for the last of the S tokens, so it serves a chunk after cached tokens as it
+/// stands, and for one token there is nothing to mask. An additive mask may have any floating dtype.
+///
+/// # Errors
+/// [`Error::Input`] when the shapes do not fit each other.
+pub fn attend(q: &Array, k: &Array, v: &Array, scale: f32, mask: Mask<'_>) -> Result<Array> {
+    let (&[b, h, l, e], &[kb, heads, s, ke]) = (q.shape(), k.shape()) else {
+        let bad = if q.ndim() == 4 { k } else { q };
+        return Err(Error::input("attend", "[B, H, L, E]", bad.shape()));
+    };
+    if (kb, ke) != (b, e) || heads < 1 || h % heads != 0 {
+        return Err(Error::input(
+            "attend",
+            format!("keys [{b}, K, S, {e}] with {h} a multiple of K"),
+            k.shape(),
+        ));
+    }
+    if v.shape().get(..3) != Some(&[b, heads, s]) || v.ndim() != 4 {
+        return Err(Error::input("attend", format!("values [{b}, {heads}, {s}, E]"), v.shape()));
+    }
+    let converted;
+    let mask = match mask {
+        Mask::Causal if l == 1 => Mask::None,
+        Mask::Additive(values) if values.dtype() != q.dtype() => {
+            converted = values.astype(q.dtype())?;
+            Mask::Additive(&converted)
+        }
+        other => other,
+    };
+    like(fast::scaled_dot_product_attention(q, k, v, scale, mask, None)?, q)
+}
+
+/// True where a query sees a key: key `j` is not after query `i`, `j ≤ i`.
+///
+/// The queries stand at positions `offset..offset + l`, the keys at `0..offset + l`: bool `[l, offset + l]`.
+///
+/// # Errors
+/// [`Error::Config`] when `l` is not positive, `offset` negative, or their sum too large.
+pub fn causal_mask(l: i32, offset: i32) -> Result<Array> {
+    let (queries, keys) = positions(l, offset)?;
+    Ok(keys.less_equal(&queries)?)
+}
+
+/// True where a query sees a key within its window: `i − window < j ≤ i`, so that `window` keys are seen, its own
+/// included.
+///
+/// The queries stand at positions `offset..offset + l`, the keys at `0..offset + l`: bool `[l, offset + l]`. Where
+/// older keys are no longer kept, count positions from the oldest that is: only differences matter.
+///
+/// # Errors
+/// As [`causal_mask`], and when `window` is not positive.
+pub fn sliding_mask(l: i32, offset: i32, window: i32) -> Result<Array> {
+    let window = positive("window", window)?;
+    let (queries, keys) = positions(l, offset)?;
+    let near = keys.greater(&(&queries - window)?)?;
+    Ok(keys.less_equal(&queries)?.logical_and(&near)?)
+}
+
+/// Positions of the queries, int32 `[l, 1]`, and of the keys, `[1, offset + l]`.
+fn positions(l: i32, offset: i32) -> Result<(Array, Array)> {
+    let l = positive("l", l)?;
+    let end = match offset {
+        0.. => offset.checked_add(l),
+        _ => None,
+    };
+    let end =
+        end.ok_or_else(|| Error::config("offset", format!("expected 0 or a text's length, found {offset}")))?;
+    let range = |start: i32| Array::arange(f64::from(start), f64::from(end), 1.0, Dtype::Int32);
+    Ok((range(offset)?.expand_dims(1)?, range(0)?.expand_dims(0)?))
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Layers of language models on [`mlx_core`]: projections, embeddings, norms, rotary embeddings, attention.
+//!
+//! A layer is a struct of parameters and hyper-parameters with a `new` and a `forward`. [`module!`] names its
+//! parameters once, after the names that checkpoints use, and every walk over them (loading, counting, quantising,
+//! drawing initial values, saving) follows that one list. [`Linear`] and [`Embedding`] are dense or quantised, and the
+//! code of a model cannot tell which.
+//!
+//! Every layer returns the dtype that it was given: one float32 constant in a bfloat16 model would turn its whole
+//! residual stream into float32, at several times the cost.
+//!
+//! ```
+//! use mlx_core::{Array, Dtype, random::Key};
+//! use mlx_nn::{Activation, GatedMlp, Linear, RmsNorm, init, module, params};
+//!
+//! /// A feed-forward block beside a residual stream.
+//! struct Block {
+//!     norm: RmsNorm,
+//!     mlp: GatedMlp,
+//! }
+//! module!(Block { norm => "input_layernorm", mlp });
+//!
+//! impl Block {
+//!     fn forward(&self, x: &Array) -> mlx_nn::Result<Array> {
+//!         Ok((x + &self.mlp.forward(&self.norm.forward(x)?)?)?)
+//!     }
+//! }
+//!
+//! # fn main() -> mlx_nn::Result<()> {
+//! let mut block = Block { norm: RmsNorm::new(8, 1e-6)?, mlp: GatedMlp::new(8, 16, Activation::Silu)? };
+//! init::initialise(&mut block, &Key::new(7)?, Dtype::Bfloat16)?;
+//! let y = block.forward(&Array::ones(&[1, 3, 8], Dtype::Bfloat16)?)?;
+//! assert_eq!((y.shape(), y.dtype()), (&[1, 3, 8][..], Dtype::Bfloat16));
+//!
+//! let names: Vec<String> = params::parameters(&block).into_iter().map(|(path, _)| path).collect();
+//! assert_eq!(names[..2], ["input_layernorm.weight", "mlp.gate_proj.weight"]);
+//! # Ok(()) }
+//! ```
+//!
+//! Reading order: [`Module`] and [`params`], then the layers as a token meets them: [`Embedding`], the norms,
+//! [`Linear`], [`Rope`], [`attention`], [`GatedMlp`].
+
+#![forbid(unsafe_code)]
+
+pub mod activation;
+pub mod attention;
+pub mod init;
+pub mod params;
+
+mod embedding;
+mod error;
+mod linear;
+mod matrix;
+mod mlp;
+mod module;
+mod norm;
+mod rope;
+
+pub use activation::Activation;
+pub use embedding::Embedding;
+pub use error::{Error, Misfit, Result, WeightErrors};
+pub use linear::Linear;
+pub use mlp::GatedMlp;
+pub use module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
+pub use norm::{LayerNorm, RmsNorm};
+pub use rope::{Rope, RopeConfig, RopeScaling};

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Affine maps of the last axis, dense or quantised.
+
+use mlx_core::{Array, Dtype, Quantization};
+
+use crate::error::Result;
+use crate::matrix::Matrix;
+use crate::module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
+
+/// `y = x · Wᵀ + b`.
+///
+/// Parameters: `weight` `[out, in]` and, where there is one, `bias` `[out]`. Quantised: `weight` (uint32, packed),
+/// `scales`, and for affine quantisation `biases`, each `[out, ..]`; a `bias` is never packed.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    matrix: Matrix,
+    bias: Option<Array>,
+}
+
+impl Linear {
+    /// A projection from `inputs` to `outputs` values whose parameters are zero in float32 and take no memory:
+    /// [`params::load`](crate::params::load) or [`init::initialise`](crate::init::initialise) gives them values.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) when a width is not positive.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_nn::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// let y = mlx_nn::Linear::new(3, 2, true)?.forward(&Array::ones(&[5, 3], Dtype::Float32)?)?;
+    /// assert_eq!(y.shape(), [5, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub fn new(inputs: i32, outputs: i32, bias: bool) -> Result<Self> {
+        let matrix = Matrix::zeros("outputs", outputs, "inputs", inputs)?;
+        let bias = if bias { Some(Array::zeros(&[outputs], Dtype::Float32)?) } else { None };
+        Ok(Self { matrix, bias })
+    }
+
+    /// `[.., in]` → `[.., out]`, in the dtype of `x`.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) when the last axis is not `in`.
+    pub fn forward(&self, x: &Array) -> Result<Array> {
+        self.matrix.project("linear", x, self.bias.as_ref())
+    }
+
+    /// Width of the input.
+    #[must_use]
+    pub fn inputs(&self) -> i32 {
+        self.matrix.columns()
+    }
+
+    /// Width of the output.
+    #[must_use]
+    pub fn outputs(&self) -> i32 {
+        self.matrix.rows()
+    }
+
+    /// Whether something is added.
+    #[must_use]
+    pub fn has_bias(&self) -> bool {
+        self.bias.is_some()
+    }
+
+    /// How the weight is packed; `None` where it is dense.
+    #[must_use]
+    pub fn quantization(&self) -> Option<Quantization> {
+        self.matrix.quantization()
+    }
+
+    /// How many numbers it has learnt, as [`params::count`](crate::params::count) counts.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.matrix.count() + self.bias.as_ref().map_or(0, Array::size)
+    }
+
+    pub(crate) fn matrix_mut(&mut self) -> &mut Matrix {
+        &mut self.matrix
+    }
+
+    pub(crate) fn bias_mut(&mut self) -> Option<&mut Array> {
+        self.bias.as_mut()
+    }
+}
+
+impl Module for Linear {
+    fn visit<'a>(&'a self, path: &mut ParamPath, visitor: &mut dyn Visitor<'a>) {
+        if visitor.layer(path.as_str(), Layer::Linear(self)) {
+            self.matrix.visit(path, visitor);
+            path.within("bias", |path| self.bias.visit(path, visitor));
+        }
+    }
+
+    fn visit_mut(&mut self, path: &mut ParamPath, visitor: &mut dyn VisitorMut) -> Result<()> {
+        visitor.layer(path.as_str(), LayerMut::Linear(self))?;
+        self.matrix.visit_mut(path, visitor)?;
+        path.within("bias", |path| self.bias.visit_mut(path, visitor))
+    }
+}

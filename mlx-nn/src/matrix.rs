@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! A weight matrix, dense or packed: what projections and embeddings have in common.
+
+use mlx_core::{Array, Dtype, QuantMode, Quantization, dequantize};
+
+use crate::Module;
+use crate::error::{Error, Result, positive};
+use crate::module::{ParamPath, Visitor, VisitorMut};
+
+/// `[rows, columns]`, packed along the columns where it is quantised.
+#[derive(Clone, Debug)]
+pub(crate) struct Matrix {
+    rows: i32,
+    columns: i32,
+    storage: Storage,
+}
+
+#[derive(Clone, Debug)]
+enum Storage {
+    Dense { weight: Array },
+    Packed { weight: Array, scales: Array, biases: Option<Array>, settings: Quantization },
+}
+
+impl Matrix {
+    /// Zeros in float32, which take no memory before they are evaluated.
+    pub(crate) fn zeros(
+        row_key: &'static str,
+        rows: i32,
+        column_key: &'static str,
+        columns: i32,
+    ) -> Result<Self> {
+        let (rows, columns) = (positive(row_key, rows)?, positive(column_key, columns)?);
+        let weight = Array::zeros(&[rows, columns], Dtype::Float32)?;
+        Ok(Self { rows, columns, storage: Storage::Dense { weight } })
+    }
+
+    pub(crate) fn rows(&self) -> i32 {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> i32 {
+        self.columns
+    }
+
+    /// How many numbers it stands for.
+    pub(crate) fn count(&self) -> usize {
+        // Both are at least 1.
+        self.rows.unsigned_abs() as usize * self.columns.unsigned_abs() as usize
+    }
+
+    pub(crate) fn quantization(&self) -> Option<Quantization> {
+        match &self.storage {
+            Storage::Dense { .. } => None,
+            Storage::Packed { settings, .. } => Some(*settings),
+        }
+    }
+
+    /// Takes new values; a packed matrix packs them as it was.
+    pub(crate) fn replace(&mut self, weight: Array) -> Result<()> {
+        if weight.shape() != [self.rows, self.columns] {
+            let expected = format!("[{}, {}]", self.rows, self.columns);
+            return Err(Error::input("weight", expected, weight.shape()));
+        }
+        let settings = self.quantization();
+        self.storage = Storage::Dense { weight };
+        settings.map_or(Ok(()), |settings| self.quantize(settings))
+    }
+
+    /// Packs a dense matrix; a packed one must already have these settings.
+    pub(crate) fn quantize(&mut self, settings: Quantization) -> Result<()> {
+        if !self.accepts(settings)? {
+            return Ok(());
+        }
+        if let Storage::Dense { weight } = &self.storage {
+            let packed = weight.quantize(settings)?;
+            self.storage = Storage::Packed {
+                weight: packed.weight,
+                scales: packed.scales,
+                biases: packed.biases,
+                settings,
+            };
+        }
+        Ok(())
+    }
+
+    /// Packed zeros, to be replaced by what a checkpoint has.
+    pub(crate) fn pack_empty(&mut self, settings: Quantization) -> Result<()> {
+        if !self.accepts(settings)? {
+            return Ok(());
+        }
+        let Quantization { group_size, bits, mode } = settings;
+        let groups = [self.rows, self.columns / group_size];
+        let affine = mode == QuantMode::Affine;
+        let scales = Array::zeros(&groups, if affine { Dtype::Float32 } else { Dtype::Uint8 })?;
+        // A group is a multiple of 16 values, so bits of it times groups always fill whole words.
+        let words = i64::from(self.columns) * i64::from(bits) / 32;
+        let words =
+            i32::try_from(words).map_err(|_| Error::config("bits", format!("{words} words a row")))?;
+        self.storage = Storage::Packed {
+            weight: Array::zeros(&[self.rows, words], Dtype::Uint32)?,
+            scales,
+            biases: if affine { Some(Array::zeros(&groups, Dtype::Float32)?) } else { None },
+            settings,
+        };
+        Ok(())
+    }
+
+    /// Whether there is anything to pack; an error when it cannot be packed that way.
+    fn accepts(&self, settings: Quantization) -> Result<bool> {
+        let Quantization { group_size, bits, mode } = settings;
+        let (groups, widths): (&[i32], &[i32]) = match mode {
+            QuantMode::Affine => (&[32, 64, 128], &[2, 3, 4, 5, 6, 8]),
+            QuantMode::Mxfp4 => (&[32], &[4]),
+            QuantMode::Nvfp4 => (&[16], &[4]),
+            QuantMode::Mxfp8 => (&[32], &[8]),
+        };
+        if !groups.contains(&group_size) {
+            return Err(Error::config(
+                "group_size",
+                format!("expected one of {groups:?} for {mode}, found {group_size}"),
+            ));
+        }
+        if !widths.contains(&bits) {
+            return Err(Error::config(
+                "bits",
+                format!("expected one of {widths:?} for {mode}, found {bits}"),
+            ));
+        }
+        if self.columns % group_size != 0 {
+            let message = format!("{} columns are not a multiple of {group_size}", self.columns);
+            return Err(Error::config("group_size", message));
+        }
+        match self.quantization() {
+            None => Ok(true),
+            Some(found) if found == settings => Ok(false),
+            Some(found) => {
+                Err(Error::config("quantization", format!("already {}-bit {}", found.bits, found.mode)))
+            }
+        }
+    }
+
+    /// `x · Wᵀ (+ bias)` in the dtype of `x`: `[.., columns]` → `[.., rows]`.
+    pub(crate) fn project(&self, layer: &'static str, x: &Array, bias: Option<&Array>) -> Result<Array> {
+        if x.shape().last() != Some(&self.columns) {
+            return Err(Error::input(layer, format!("[.., {}]", self.columns), x.shape()));
+        }
+        let y = match (&self.storage, bias) {
+            (Storage::Dense { weight }, None) => x.matmul(&weight.transpose()?)?,
+            (Storage::Dense { weight }, Some(bias)) => {
+                mlx_core::addmm(bias, x, &weight.transpose()?, 1.0, 1.0)?
+            }
+            (Storage::Packed { weight, scales, biases, settings }, _) => {
+                let y = x.quantized_matmul(weight, scales, biases.as_ref(), true, *settings)?;
+                match bias {
+                    Some(bias) => (&y + bias)?,
+                    None => y,
+                }
+            }
+        };
+        like(y, x)
+    }
+
+    /// The rows that `ids` name, `[..]` → `[.., columns]`. Of a packed matrix only these are unpacked.
+    pub(crate) fn take(&self, ids: &Array) -> Result<Array> {
+        match &self.storage {
+            Storage::Dense { weight } => Ok(weight.take(ids, 0)?),
+            Storage::Packed { weight, scales, biases, settings } => {
+                let biases = biases.as_ref().map(|biases| biases.take(ids, 0)).transpose()?;
+                let (weight, scales) = (weight.take(ids, 0)?, scales.take(ids, 0)?);
+                Ok(dequantize(&weight, &scales, biases.as_ref(), *settings, None)?)
+            }
+        }
+    }
+}
+
+impl Module for Matrix {
+    fn visit<'a>(&'a self, path: &mut ParamPath, visitor: &mut dyn Visitor<'a>) {
+        match &self.storage {
+            Storage::Dense { weight } => path.within("weight", |path| weight.visit(path, visitor)),
+            Storage::Packed { weight, scales, biases, .. } => {
+                path.within("weight", |path| weight.visit(path, visitor));
+                path.within("scales", |path| scales.visit(path, visitor));
+                path.within("biases", |path| biases.visit(path, visitor));
+            }
+        }
+    }
+
+    fn visit_mut(&mut self, path: &mut ParamPath, visitor: &mut dyn VisitorMut) -> Result<()> {
+        match &mut self.storage {
+            Storage::Dense { weight } => path.within("weight", |path| weight.visit_mut(path, visitor)),
+            Storage::Packed { weight, scales, biases, .. } => {
+                path.within("weight", |path| weight.visit_mut(path, visitor))?;
+                path.within("scales", |path| scales.visit_mut(path, visitor))?;
+                path.within("biases", |path| biases.visit_mut(path, visitor))
+            }
+        }
+    }
+}
+
+/// `y` in the dtype of `x`, where that is floating: parameters kept in float32 must not widen what flows through.
+pub(crate) fn like(y: Array, x: &Array) -> Result<Array> {
+    let dtype = x.dtype();
+    if y.dtype() == dtype || !dtype.is_float() {
+        return Ok(y);
+    }
+    Ok(y.astype(dtype)?)
+}

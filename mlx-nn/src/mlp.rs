@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Gated feed-forward layers.
+
+use mlx_core::Array;
+
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::linear::Linear;
+use crate::module;
+
+/// `down(activation(gate(x)) · up(x))`: SwiGLU with [`Activation::Silu`], GeGLU with a GELU.
+///
+/// Parameters: those of `gate_proj`, `up_proj` and `down_proj`, without biases. Source: arXiv:2002.05202.
+#[derive(Clone, Debug)]
+pub struct GatedMlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+    activation: Activation,
+}
+module!(GatedMlp { gate_proj, up_proj, down_proj });
+
+impl GatedMlp {
+    /// A layer for `dim` values with `inner` values behind the gate.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) when a width is not positive.
+    pub fn new(dim: i32, inner: i32, activation: Activation) -> Result<Self> {
+        Ok(Self {
+            gate_proj: Linear::new(dim, inner, false)?,
+            up_proj: Linear::new(dim, inner, false)?,
+            down_proj: Linear::new(inner, dim, false)?,
+            activation,
+        })
+    }
+
+    /// `[.., dim]` → the same, in the dtype of `x`.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) when the last axis is not `dim`.
+    pub fn forward(&self, x: &Array) -> Result<Array> {
+        let (gate, up) = (self.gate_proj.forward(x)?, self.up_proj.forward(x)?);
+        self.down_proj.forward(&self.activation.gated(&gate, &up)?)
+    }
+}

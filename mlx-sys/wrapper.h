@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: EUPL-1.2
+// The headers that `cargo xtask bindings` makes src/bindings.rs from.
+#include "mlx/c/mlx.h"

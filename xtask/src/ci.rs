@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What has to pass before a change is merged: `test`, `lint`, `doc`, and `ci`, which runs them and all the rest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::workspace::{Workspace, cargo, run};
+use crate::{bindings, pins, tidy};
+
+/// All tests and doc tests of the workspace; `options` go to `cargo test`.
+///
+/// # Errors
+/// When one fails.
+pub fn test(workspace: &Workspace, options: &[&str]) -> Result<()> {
+    workspace.cargo(["test", "--workspace"].iter().chain(options))
+}
+
+/// Formatting and clippy, warnings as errors.
+///
+/// # Errors
+/// When either finds something.
+pub fn lint(workspace: &Workspace) -> Result<()> {
+    workspace.cargo(["fmt", "--all", "--check"])?;
+    workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+/// The documentation, warnings as errors.
+///
+/// # Errors
+/// When rustdoc finds something.
+pub fn doc(workspace: &Workspace) -> Result<()> {
+    let mut command = Command::new(cargo());
+    command.args(["doc", "--workspace", "--no-deps"]).current_dir(&workspace.root);
+    run(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Everything.
+///
+/// # Errors
+/// At the first step that fails.
+pub fn run_all(workspace: &Workspace) -> Result<()> {
+    step("lint", || lint(workspace))?;
+    step("tidy", || tidy::run(workspace))?;
+    step("bindings", || bindings::check(workspace))?;
+    step("pins", || pins::check(workspace))?;
+    let test = readme_command(workspace, "cargo xtask test")?;
+    step("tests, with the README's command", || shell(&workspace.root, &test))?;
+    step("documentation", || doc(workspace))?;
+    step("packages downstream", || downstream(workspace))?;
+    let first = readme_command(workspace, "cargo run --release")?;
+    step("the README's first command", || shell(&workspace.root, &first))
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    eprintln!("== {name}");
+    let start = Instant::now();
+    work().with_context(|| format!("{name} failed"))?;
+    eprintln!("== {name}: passed after {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Runs each package below tests/downstream from its own folder, as somebody else's program would be: without any of
+/// our variables.
+fn downstream(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.root.join("tests/downstream");
+    let mut packages: Vec<PathBuf> = fs::read_dir(&folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .collect::<std::io::Result<Vec<_>>>()?
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("Cargo.toml").is_file())
+        .collect();
+    packages.sort();
+    ensure!(!packages.is_empty(), "{} holds no package", folder.display());
+    for package in packages {
+        eprintln!("in {}:", package.strip_prefix(&workspace.root).unwrap_or(&package).display());
+        run(clean(Command::new(cargo()).arg("run")).current_dir(package))?;
+    }
+    Ok(())
+}
+
+/// The first command in a code block of the README that begins like this, so that what CI runs is what readers type.
+fn readme_command(workspace: &Workspace, beginning: &str) -> Result<String> {
+    let readme = workspace.root.join("README.md");
+    let text = fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
+    first_command(&text, beginning)
+        .map(str::to_owned)
+        .with_context(|| format!("the README has no command that begins with `{beginning}`"))
+}
+
+fn first_command<'a>(text: &'a str, beginning: &str) -> Option<&'a str> {
+    let mut in_block = false;
+    text.lines().find(|line| {
+        if line.starts_with("```") {
+            in_block = !in_block;
+        }
+        in_block && line.starts_with(beginning)
+    })
+}
+
+fn shell(folder: &Path, line: &str) -> Result<()> {
+    run(clean(Command::new("sh").args(["-c", line])).current_dir(folder))
+}
+
+/// Takes away the variables that steer us, and those that `cargo run` gave to this program.
+fn clean(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let ours = name.starts_with("MLX_") && name != "MLX_PYTHON";
+        if ours || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_taken_from_code_blocks_alone() {
+        let text = "cargo test in prose\n```sh\ncargo run one\ncargo run two\n```\ncargo xtask prose\n```sh\ncargo xtask test\n```\n";
+        assert_eq!(first_command(text, "cargo run"), Some("cargo run one"));
+        assert_eq!(first_command(text, "cargo xtask"), Some("cargo xtask test"));
+        assert_eq!(first_command(text, "cargo test"), None);
+    }
+}
