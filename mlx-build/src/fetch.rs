@@ -160,35 +160,42 @@ impl<'a> Fetcher<'a> {
         command.arg("--dest").arg(&scratch).arg("--requirement").arg(&requirements);
         let output = command.output().map_err(Error::io("run", &python.path))?;
         let result = if output.status.success() {
-            wheels.iter().try_for_each(|wheel| take(wheel, &scratch, folder))
+            wheels.iter().try_for_each(|wheel| take(wheel, &scratch, folder, &python.path))
         } else {
-            Err(self.explain(&python.path, &wanted, tail(&output, 3)))
+            Err(self.explain(&python.path, wanted, tail(&output, 3)))
         };
         remove_folder(&scratch)?;
         result
     }
 
     /// pip failed: because it is not there, or for a reason of its own.
-    fn explain(&self, python: &Path, wanted: &str, detail: String) -> Error {
+    fn explain(&self, python: &Path, wanted: String, detail: String) -> Error {
         let has_pip = self.env.command(python).args(["-m", "pip", "--version"]).output();
         if has_pip.is_ok_and(|output| output.status.success()) {
-            Error::Fetch {
-                what: wanted.to_owned(),
-                command: format!("{} -m pip download", python.display()),
-                detail,
-                help: "put the files named in vendor/mlx-c/wheels.txt into the folder mlx/downloads of the target \
-                       directory, or name a finished prefix with MLX_PREFIX"
-                    .to_owned(),
-            }
+            download_failed(python, wanted, detail)
         } else {
-            Error::NoPip { python: python.to_path_buf(), detail, wanted: wanted.to_owned() }
+            Error::NoPip { python: python.to_path_buf(), detail, wanted }
         }
     }
 }
 
+fn download_failed(python: &Path, what: String, detail: String) -> Error {
+    Error::Fetch {
+        what,
+        command: format!("{} -m pip download", python.display()),
+        detail,
+        help: "put the files named in vendor/mlx-c/wheels.txt into the folder mlx/downloads of the target directory, \
+               or name a finished prefix with MLX_PREFIX"
+            .to_owned(),
+    }
+}
+
 /// Moves a fetched wheel into `folder` once its hash is known to be right.
-fn take(wheel: &Wheel, scratch: &Path, folder: &Path) -> Result<()> {
+fn take(wheel: &Wheel, scratch: &Path, folder: &Path, python: &Path) -> Result<()> {
     let fetched = scratch.join(&wheel.file);
+    if !fetched.is_file() {
+        return Err(download_failed(python, wheel.file.clone(), "pip gave no file of that name".to_owned()));
+    }
     check_hash(&fetched, wheel)?;
     let place = folder.join(&wheel.file);
     fs::rename(&fetched, &place).map_err(Error::target_io("write", &place))

@@ -153,7 +153,7 @@ pub(crate) fn ensure(
     match state(root, expected)? {
         State::Ready if !clean => return Ok(ready),
         State::Ready | State::Missing => {}
-        State::Interrupted => progress("an earlier build was interrupted: starting again"),
+        State::Interrupted => progress("an earlier build did not end well: starting again"),
         State::Other(reason) => {
             progress(&format!("building anew, since the prefix that is there will not do: {reason}"))
         }
@@ -317,7 +317,7 @@ mod tests {
         let mut said = Vec::new();
         ensure(&root, &expected(), false, &mut |line| said.push(line.to_owned()), |_, _| make(&root))
             .unwrap();
-        assert!(said.iter().any(|line| line.contains("interrupted")), "{said:?}");
+        assert!(said.iter().any(|line| line.contains("did not end well")), "{said:?}");
         assert!(!root.join("left over").exists());
         assert_eq!(state(&root, &expected()).unwrap(), State::Ready);
     }

@@ -119,9 +119,8 @@ pub(crate) fn run(
             let line = line.map_err(Error::io("read what was said for", log))?;
             let line = String::from_utf8_lossy(&line);
             writeln!(writer, "{line}").map_err(Error::target_io("write", log))?;
-            // Ninja counts its steps: `[3/28] Building CXX object ..`.
-            if line.starts_with('[') {
-                progress(&line);
+            if let Some((count, file)) = ninja_step(&line) {
+                progress(&format!("{count} {file}"));
             }
         }
     }
@@ -134,4 +133,28 @@ pub(crate) fn run(
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let tail = lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n");
     Err(Error::Build { log: log.to_path_buf(), tail })
+}
+
+/// `[3/28] Building CXX object CMakeFiles/mlxc.dir/long/path/ops.cpp.o` → `[3/28]` and `ops.cpp.o`.
+fn ninja_step(line: &str) -> Option<(&str, &str)> {
+    let (count, what) = line.split_once("] ").filter(|(count, _)| count.starts_with('['))?;
+    if !what.starts_with("Building") && !what.starts_with("Linking") {
+        return None;
+    }
+    let file = what.rsplit([' ', '/']).next().unwrap_or(what);
+    Some((line.get(..=count.len())?, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ninja_steps_are_shortened() {
+        let line = "[3/28] Building CXX object CMakeFiles/mlxc.dir/long/path/ops.cpp.o";
+        assert_eq!(ninja_step(line), Some(("[3/28]", "ops.cpp.o")));
+        assert_eq!(ninja_step("-- Configuring done"), None);
+        assert_eq!(ninja_step("[0/2] Re-checking globbed directories..."), None);
+        assert_eq!(ninja_step("[not a step"), None);
+    }
 }

@@ -45,7 +45,7 @@ pub(crate) struct ModelArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SamplingArgs {
     /// The most tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
     pub(crate) max_tokens: usize,
 
     /// What the logits are divided by before a token is drawn; 0 takes the most probable one
@@ -53,7 +53,7 @@ pub(crate) struct SamplingArgs {
     pub(crate) temperature: f32,
 
     /// Draw from the N most probable tokens; 0 for all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) top_k: Option<usize>,
 
     /// Draw from the most probable tokens that make up this probability, 0 to 1
@@ -77,7 +77,7 @@ pub(crate) struct SamplingArgs {
     pub(crate) frequency_penalty: Option<f32>,
 
     /// Make the draws repeatable
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 
     /// End the text before this string; may be given several times
@@ -216,19 +216,19 @@ pub(crate) struct BenchArgs {
     pub(crate) quantize: Option<Bits>,
 
     /// Lengths of prompts to prefill; 0 for none
-    #[arg(short = 'p', long, value_name = "N,..", value_delimiter = ',', default_values_t = [128usize, 512])]
+    #[arg(short = 'p', long, value_name = "N,..", value_delimiter = ',', allow_negative_numbers = true, default_values_t = [128usize, 512])]
     pub(crate) prompt: Vec<usize>,
 
     /// Numbers of tokens to decode, 0 for none
-    #[arg(short = 'n', long, value_name = "N,..", value_delimiter = ',', default_values_t = [32usize])]
+    #[arg(short = 'n', long, value_name = "N,..", value_delimiter = ',', allow_negative_numbers = true, default_values_t = [32usize])]
     pub(crate) generate: Vec<usize>,
 
     /// Numbers of tokens that are in the cache before the measurement
-    #[arg(short = 'd', long, value_name = "N,..", value_delimiter = ',', default_values_t = [0usize])]
+    #[arg(short = 'd', long, value_name = "N,..", value_delimiter = ',', allow_negative_numbers = true, default_values_t = [0usize])]
     pub(crate) depth: Vec<usize>,
 
     /// How often each is measured
-    #[arg(short = 'r', long, value_name = "N", default_value_t = 3)]
+    #[arg(short = 'r', long, value_name = "N", allow_negative_numbers = true, default_value_t = 3)]
     pub(crate) repetitions: usize,
 
     /// Print a JSON list

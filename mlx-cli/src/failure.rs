@@ -67,7 +67,10 @@ mod tests {
 
     #[test]
     fn messages_are_one_line_without_control_characters() {
-        assert_eq!(one_line("weights do not fit:\n  missing: a\n  surplus: b\n"), "weights do not fit: missing: a; surplus: b");
+        assert_eq!(
+            one_line("weights do not fit:\n  missing: a\n  surplus: b\n"),
+            "weights do not fit: missing: a; surplus: b"
+        );
         assert_eq!(one_line("one"), "one");
         assert_eq!(one_line("a\u{1b}[31mred"), "a\u{fffd}[31mred");
         assert_eq!(Failure::new("x\ny").message().unwrap(), "x; y");
@@ -75,7 +78,8 @@ mod tests {
 
     #[test]
     fn each_failure_has_its_exit_code() {
-        let all = [Failure::ReaderGone, Failure::new(""), Failure::Usage(String::new()), Failure::Interrupted];
+        let all =
+            [Failure::ReaderGone, Failure::new(""), Failure::Usage(String::new()), Failure::Interrupted];
         assert_eq!(all.map(|f| f.code()), [0, 1, 2, 130]);
     }
 }

@@ -60,8 +60,9 @@ fn not_a_command(error: &clap::Error) -> Result<(), Failure> {
         }
         _ => {
             let paragraphs = rendered.split("\n\n").map(str::trim);
-            let told: Vec<&str> =
-                paragraphs.filter(|p| !p.starts_with("Usage:") && !p.starts_with("For more information")).collect();
+            let told: Vec<&str> = paragraphs
+                .filter(|p| !p.starts_with("Usage:") && !p.starts_with("For more information"))
+                .collect();
             let message = told.join("\n");
             Err(Failure::Usage(message.trim_start_matches("error: ").to_owned()))
         }

@@ -9,7 +9,9 @@ use mlx_core::{QuantMode, Quantization};
 use mlx_models::{ChatOptions, GenerateOptions, SamplerOptions};
 use serde_json::{Map, Value};
 
-use crate::args::{Bits, BenchArgs, ChatArgs, GenerateArgs, InfoArgs, LogitsArgs, ModelArgs, SamplingArgs, TokenizeArgs};
+use crate::args::{
+    BenchArgs, Bits, ChatArgs, GenerateArgs, InfoArgs, LogitsArgs, ModelArgs, SamplingArgs, TokenizeArgs,
+};
 use crate::failure::Failure;
 use crate::report;
 
@@ -49,7 +51,7 @@ pub(crate) struct Tokenize {
 #[derive(Debug)]
 pub(crate) enum Input {
     Text(String),
-    Messages { messages: Value, options: ChatOptions },
+    Messages { messages: Value, options: Box<ChatOptions> },
     Ids(Vec<u32>),
 }
 
@@ -111,7 +113,9 @@ impl Generate {
         let prompt = match (args.prompt_ids, args.prompt) {
             (Some(ids), _) => Prompt::Ids(ids.0),
             (None, Some(text)) => Prompt::Text(text),
-            (None, None) => Prompt::Text(if args.raw { standard_input()? } else { without_line_end(standard_input()?) }),
+            (None, None) => {
+                Prompt::Text(if args.raw { standard_input()? } else { without_line_end(standard_input()?) })
+            }
         };
         let empty = match &prompt {
             Prompt::Text(text) => text.is_empty(),
@@ -138,9 +142,10 @@ impl Tokenize {
             (Some(ids), _, _) => Input::Ids(ids.0),
             (None, Some(messages), _) => {
                 let tools = args.tools.as_deref().map(json_file).transpose()?;
-                let kwargs = args.template_kwargs.as_deref().map(keyword_arguments).transpose()?.unwrap_or_default();
+                let kwargs =
+                    args.template_kwargs.as_deref().map(keyword_arguments).transpose()?.unwrap_or_default();
                 let options = ChatOptions { tools, kwargs, ..ChatOptions::default() };
-                Input::Messages { messages: json_file(&messages)?, options }
+                Input::Messages { messages: json_file(&messages)?, options: Box::new(options) }
             }
             (None, None, Some(text)) => Input::Text(text),
             (None, None, None) => Input::Text(standard_input()?),
@@ -177,7 +182,8 @@ impl Bench {
             (Some(dir), None) => Source::Checkpoint(dir),
             (None, None) => {
                 let presets = mlx_models::PRESETS.join(" or ");
-                let message = format!("no model: name a checkpoint with --model DIR, or take --preset {presets}");
+                let message =
+                    format!("no model: name a checkpoint with --model DIR, or take --preset {presets}");
                 return Err(Failure::Usage(message));
             }
         };
@@ -234,7 +240,12 @@ fn sampling(args: SamplingArgs) -> Result<GenerateOptions, Failure> {
     if args.stop.iter().any(String::is_empty) {
         return Err(Failure::Usage("--stop: expected a string with at least one character".into()));
     }
-    Ok(GenerateOptions { max_tokens: args.max_tokens, sampler, stop: args.stop, ..GenerateOptions::default() })
+    Ok(GenerateOptions {
+        max_tokens: args.max_tokens,
+        sampler,
+        stop: args.stop,
+        ..GenerateOptions::default()
+    })
 }
 
 /// All of standard input.
@@ -272,7 +283,9 @@ fn json_file(path: &Path) -> Result<Value, Failure> {
 fn keyword_arguments(text: &str) -> Result<Map<String, Value>, Failure> {
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Failure::Usage("--template-kwargs: expected a JSON object such as {\"enable_thinking\": false}".into())),
+        Ok(_) => Err(Failure::Usage(
+            "--template-kwargs: expected a JSON object such as {\"enable_thinking\": false}".into(),
+        )),
         Err(error) => Err(Failure::Usage(format!("--template-kwargs: not valid JSON: {error}"))),
     }
 }
@@ -296,10 +309,14 @@ mod tests {
     fn bench_measures_every_length_at_every_depth() {
         let plan = bench(&["--preset", "qwen3-0.6b", "-p", "8,16", "-n", "4", "-d", "0,32"]).unwrap();
         let kinds = [Kind::Prefill(8), Kind::Prefill(16), Kind::Decode(4)];
-        let expected: Vec<Test> = [0, 32].iter().flat_map(|&depth| kinds.map(|kind| Test { kind, depth })).collect();
+        let expected: Vec<Test> =
+            [0, 32].iter().flat_map(|&depth| kinds.map(|kind| Test { kind, depth })).collect();
         assert_eq!(plan.tests, expected);
         assert_eq!(bench(&["--preset", "gemma3-1b"]).unwrap().tests.len(), 3);
-        assert_eq!(bench(&["--model", "x", "-p", "0", "-n", "2"]).unwrap().tests, [Test { kind: Kind::Decode(2), depth: 0 }]);
+        assert_eq!(
+            bench(&["--model", "x", "-p", "0", "-n", "2"]).unwrap().tests,
+            [Test { kind: Kind::Decode(2), depth: 0 }]
+        );
     }
 
     #[test]
@@ -317,7 +334,9 @@ mod tests {
 
     #[test]
     fn one_line_end_is_dropped_and_no_more() {
-        for (text, expected) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("\n", ""), ("a\r", "a\r")] {
+        for (text, expected) in
+            [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("\n", ""), ("a\r", "a\r")]
+        {
             assert_eq!(without_line_end(text.into()), expected);
         }
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! All output: text and JSON on standard output, everything else on standard error.
 
+use std::cell::OnceCell;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mlx_models::Generation;
@@ -96,7 +98,10 @@ pub(crate) fn figures(generation: &Generation, load_s: f64) {
         tokens(generation.generated_tokens),
         generation.finish_reason
     ));
-    note(format_args!("memory:     {} at the peak; loaded in {load_s:.2} s", bytes(generation.peak_memory_bytes)));
+    note(format_args!(
+        "memory:     {} at the peak; loaded in {load_s:.2} s",
+        bytes(generation.peak_memory_bytes)
+    ));
 }
 
 fn tokens(count: usize) -> String {
@@ -131,7 +136,12 @@ pub(crate) struct Bar {
     bar: ProgressBar,
     /// The bar comes when there is more than this to do.
     least: usize,
+    /// When the work began.
+    began: OnceCell<Instant>,
 }
+
+/// How long to wait for before a bar is worth its while.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Bar {
     /// How the loading of weights gets on; none where standard error is not a terminal.
@@ -151,7 +161,7 @@ impl Bar {
         }
         let style = ProgressStyle::with_template(template).ok()?;
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style);
-        Some(Self { bar: bar.with_prefix(prefix), least })
+        Some(Self { bar: bar.with_prefix(prefix), least, began: OnceCell::new() })
     }
 
     /// Shows that `done` of `total` is done. The bar goes when all is.
@@ -161,6 +171,9 @@ impl Bar {
         }
         if done >= total {
             self.bar.finish_and_clear();
+            return;
+        }
+        if self.began.get_or_init(Instant::now).elapsed() < PATIENCE {
             return;
         }
         if self.bar.is_hidden() {

@@ -60,9 +60,19 @@ fn safetensors_that_are_cut_short() {
 
 #[test]
 fn safetensors_that_are_hostile() {
-    let headers: [&[u8]; 6] = [b"\xff\xff\xff\xff\xff\xff\xff\x7f{}", b"\x02\0\0\0\0\0\0\0[]", b"\x02\0\0\0\0\0\0\0{", b"{}{}{}{}{}{}", &[0; 64], b"\x05\0\0\0\0\0\0\0%s%n!"];
+    let headers: [&[u8]; 6] = [
+        b"\xff\xff\xff\xff\xff\xff\xff\x7f{}",
+        b"\x02\0\0\0\0\0\0\0[]",
+        b"\x02\0\0\0\0\0\0\0{",
+        b"{}{}{}{}{}{}",
+        &[0; 64],
+        b"\x05\0\0\0\0\0\0\0%s%n!",
+    ];
     for bytes in headers {
-        refused_by_its_headers(&Copy::of("qwen3-tied").write("model.safetensors", bytes), &["model.safetensors"]);
+        refused_by_its_headers(
+            &Copy::of("qwen3-tied").write("model.safetensors", bytes),
+            &["model.safetensors"],
+        );
     }
     let norm = "model.norm.weight";
     let changes: [fn(&mut Value); 5] = [
@@ -108,7 +118,9 @@ fn weights_that_are_missing_or_surplus() {
 
 #[test]
 fn a_model_type_that_nobody_knows() {
-    for (value, part) in [(json!("gpt2"), "gpt2"), (json!("%s%n"), "%s%n"), (json!(7), "a number"), (Value::Null, "missing")] {
+    for (value, part) in
+        [(json!("gpt2"), "gpt2"), (json!("%s%n"), "%s%n"), (json!(7), "a number"), (Value::Null, "missing")]
+    {
         let copy = Copy::of("qwen3-tied").json("config.json", |config| config["model_type"] = value.clone());
         refused_by_its_headers(&copy, &["config.json", "model_type", part]);
     }
@@ -160,7 +172,8 @@ fn token_ids_out_of_range() {
     for ids in ["320", "1,2,320", "4294967295"] {
         let id = ids.rsplit(',').next().unwrap();
         mlx(&["generate", "--model", &dir, "--prompt-ids", ids]).fails(1, &[id, "320 tokens"]);
-        mlx(&["logits", "--model", &dir, "--prompt-ids", ids, "--output", "/dev/null"]).fails(1, &[id, "320 tokens"]);
+        mlx(&["logits", "--model", &dir, "--prompt-ids", ids, "--output", "/dev/null"])
+            .fails(1, &[id, "320 tokens"]);
     }
 }
 
@@ -196,7 +209,7 @@ fn text_for_a_checkpoint_without_a_tokenizer() {
 fn a_tokenizer_that_does_not_fit() {
     let copy = Copy::of("qwen3-tied");
     fs::copy(format!("{}/tokenizer.json", qwen()), copy.file("tokenizer.json")).unwrap();
-    refused_by_its_headers(&copy, &[copy.path(), "tokenizer", "479", "320"]);
+    refused_by_its_headers(&copy, &[copy.path(), "tokenizer", "320"]);
 }
 
 #[test]

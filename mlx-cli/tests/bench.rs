@@ -27,7 +27,20 @@ fn json_is_a_list_of_measurements() {
 
 #[test]
 fn a_checkpoint_with_windows_is_measured_past_them() {
-    let list = mlx(&["bench", "--model", &golden("gemma3-window"), "-p", "20", "-n", "3", "-d", "40", "-r", "1", "--json"]);
+    let list = mlx(&[
+        "bench",
+        "--model",
+        &golden("gemma3-window"),
+        "-p",
+        "20",
+        "-n",
+        "3",
+        "-d",
+        "40",
+        "-r",
+        "1",
+        "--json",
+    ]);
     assert_eq!(list.json().as_array().unwrap().iter().map(entry).count(), 2);
 }
 
@@ -46,7 +59,8 @@ fn what_cannot_be_measured_is_wrong_usage() {
     mlx(&["bench", "--preset", "qwen3-0.6b", "--quantize", "3"]).fails(2, &["--quantize", "3"]);
     mlx(&["bench", "--model", &qwen(), "-r", "0"]).fails(2, &["-r"]);
     mlx(&["bench", "--model", &qwen(), "-n", "1"]).fails(2, &["-n"]);
-    mlx(&["bench", "--model", &qwen(), "-p", "a"]).fails(2, &["a"]);
+    mlx(&["bench", "--model", &qwen(), "-p", "1,a"]).fails(2, &["-p", "'a'"]);
+    mlx(&["bench", "--model", &qwen(), "-d", "-5"]).fails(2, &["-d", "'-5'"]);
     mlx(&["bench", "--model", &qwen(), "-p", "2000"]).fails(2, &["pp2000", "1024"]);
     mlx(&["bench", "--model", "no/such"]).fails(1, &["no/such"]);
 }

@@ -38,9 +38,13 @@ fn the_conversation_is_remembered_and_not_computed_again() {
 
 #[test]
 fn other_instructions_begin_another_conversation() {
-    let outcome = mlx_reading(&["chat", "--model", &qwen()], b"Hello!\n/system Be brief.\nHello!\n/system\nHello!\n");
-    let tokens: Vec<&str> =
-        outcome.err.lines().filter_map(|line| line.strip_prefix("prompt:")?.trim().split(' ').next()).collect();
+    let outcome =
+        mlx_reading(&["chat", "--model", &qwen()], b"Hello!\n/system Be brief.\nHello!\n/system\nHello!\n");
+    let tokens: Vec<&str> = outcome
+        .err
+        .lines()
+        .filter_map(|line| line.strip_prefix("prompt:")?.trim().split(' ').next())
+        .collect();
     assert_eq!(tokens.len(), 3, "{outcome:?}");
     assert_eq!(tokens[0], tokens[2]);
     assert!(tokens[1].parse::<usize>().unwrap() > tokens[0].parse().unwrap(), "{tokens:?}");

@@ -57,7 +57,9 @@ fn json_has_the_fields_of_the_design() {
     let ids = report["token_ids"].as_array().unwrap();
     assert_eq!(report["generated_tokens"], ids.len());
     assert_eq!(ids.last(), Some(&Value::from(479)), "the last one ends the text");
-    for figure in ["load_s", "time_to_first_token_s", "prefill_tps", "decode_tps", "peak_memory_bytes", "prompt_tokens"] {
+    for figure in
+        ["load_s", "time_to_first_token_s", "prefill_tps", "decode_tps", "peak_memory_bytes", "prompt_tokens"]
+    {
         assert!(report[figure].as_f64().unwrap() > 0.0, "{figure}: {report}");
     }
 }
@@ -82,8 +84,12 @@ fn one_token_has_no_decode_rate() {
     let args = ["generate", "--model", &qwen(), "--prompt", QUESTION, "--max-tokens", "1", "--json"];
     let report = mlx(&args).json();
     assert_eq!(report["decode_tps"], Value::Null);
-    assert_eq!((&report["generated_tokens"], &report["finish_reason"]), (&Value::from(1), &Value::from("length")));
-    let none = mlx(&["generate", "--model", &qwen(), "--prompt", QUESTION, "--max-tokens", "0", "--json"]).json();
+    assert_eq!(
+        (&report["generated_tokens"], &report["finish_reason"]),
+        (&Value::from(1), &Value::from("length"))
+    );
+    let none =
+        mlx(&["generate", "--model", &qwen(), "--prompt", QUESTION, "--max-tokens", "0", "--json"]).json();
     assert_eq!((&none["generated_tokens"], &none["text"]), (&Value::from(0), &Value::from("")));
 }
 
@@ -128,15 +134,29 @@ fn stop_strings_end_the_text_before_them() {
 
 #[test]
 fn end_of_sequence_can_be_ignored() {
-    let args = ["generate", "--model", &qwen(), "--prompt", QUESTION, "--max-tokens", "40", "--json", "--ignore-eos"];
+    let args = [
+        "generate",
+        "--model",
+        &qwen(),
+        "--prompt",
+        QUESTION,
+        "--max-tokens",
+        "40",
+        "--json",
+        "--ignore-eos",
+    ];
     let report = mlx(&args).json();
-    assert_eq!((&report["generated_tokens"], &report["finish_reason"]), (&Value::from(40), &Value::from("length")));
+    assert_eq!(
+        (&report["generated_tokens"], &report["finish_reason"]),
+        (&Value::from(40), &Value::from("length"))
+    );
 }
 
 #[test]
 fn a_seed_makes_draws_repeatable() {
     let run = |seed| {
-        let args = ["generate", "--model", &qwen(), "--prompt", "x", "--temperature", "1.5", "--max-tokens", "20"];
+        let args =
+            ["generate", "--model", &qwen(), "--prompt", "x", "--temperature", "1.5", "--max-tokens", "20"];
         mlx(&[&args[..], &["--seed", seed, "--ignore-eos", "--json"]].concat()).json()["token_ids"].clone()
     };
     assert_eq!(run("1"), run("1"));
@@ -155,8 +175,10 @@ fn every_sampling_flag_is_heard() {
     assert_ne!(text(&["--temperature", "5"]), greedy);
     // Penalties that leave no token twice.
     for penalty in ["--repetition-penalty", "--presence-penalty", "--frequency-penalty"] {
-        let report = mlx(&[&base[..], &[penalty, "1000", "--ignore-eos", "--max-tokens", "60"]].concat()).json();
-        let ids: Vec<u64> = report["token_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+        let report =
+            mlx(&[&base[..], &[penalty, "1000", "--ignore-eos", "--max-tokens", "60"]].concat()).json();
+        let ids: Vec<u64> =
+            report["token_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
         let mut distinct = ids.clone();
         distinct.sort_unstable();
         distinct.dedup();
@@ -167,12 +189,8 @@ fn every_sampling_flag_is_heard() {
 #[test]
 fn a_reader_that_leaves_ends_the_program_quietly() {
     let args = ["generate", "--model", &qwen(), "--prompt", QUESTION, "--max-tokens", "900", "--ignore-eos"];
-    let mut child = command(&args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
     out.read_exact(&mut [0; 1]).unwrap();
     drop(out);

@@ -4,7 +4,7 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -13,7 +13,8 @@ use crate::support::{Copy, command};
 
 /// A checkpoint that talks for as long as it is let.
 fn endless() -> Copy {
-    Copy::of("tiny-chat-qwen3").json("config.json", |config| config["max_position_embeddings"] = 50_000_000.into())
+    Copy::of("tiny-chat-qwen3")
+        .json("config.json", |config| config["max_position_embeddings"] = 50_000_000.into())
 }
 
 fn start(args: &[&str]) -> Child {
@@ -48,7 +49,22 @@ fn until_signal_is_taken(child: &Child) {
     }
 }
 
-const ENDLESS: [&str; 6] = ["--prompt", "Count to ten.", "--ignore-eos", "--max-tokens", "50000000", "--model"];
+/// Waits until the process has computed for a second, which is far more than starting takes.
+#[cfg(target_os = "linux")]
+fn until_it_is_at_work(child: &Child) {
+    loop {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        // Behind the name in parentheses, the twelfth field is the time spent, in hundredths of a second.
+        let spent = stat.rsplit(')').next().unwrap().split_whitespace().nth(11).unwrap();
+        if spent.parse::<u64>().unwrap() >= 100 {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+const ENDLESS: [&str; 6] =
+    ["--prompt", "Count to ten.", "--ignore-eos", "--max-tokens", "50000000", "--model"];
 
 #[test]
 fn generation_ends_cleanly_with_figures() {
@@ -64,20 +80,91 @@ fn generation_ends_cleanly_with_figures() {
     assert_eq!(code, Some(130), "{err}");
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("One, two, three,") && text.ends_with('\n'), "{text:?}");
-    assert!(err.contains("ended by: cancelled") && err.contains("tokens/s") && !err.contains("error"), "{err}");
+    assert!(
+        err.contains("ended by: cancelled") && err.contains("tokens/s") && !err.contains("error"),
+        "{err}"
+    );
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn json_tells_what_there_is() {
     let copy = endless();
-    let mut child = start(&[&["generate", "--json"][..], &ENDLESS, &[copy.path()]].concat());
-    // With --json nothing is printed before the end; the messages of a chat would be, so a look at the time is all
-    // that is left: the process is interrupted as soon as it has made 0.2 s of work.
-    wait_for_work(&child);
+    let child = start(&[&["generate", "--json"][..], &ENDLESS, &[copy.path()]].concat());
+    until_it_is_at_work(&child);
     interrupt(&child);
-    let code_and_rest = end_with_stdout(&mut child);
-    assert_eq!(code_and_rest.0, Some(130));
-    let report: Value = serde_json::from_str(&code_and_rest.1).unwrap();
+    let (code, out, err) = end(child);
+    assert_eq!((code, err.as_str()), (Some(130), ""));
+    let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["finish_reason"], "cancelled");
     assert_eq!(report["generated_tokens"], report["token_ids"].as_array().unwrap().len());
+}
+
+#[test]
+fn an_answer_in_a_chat_is_broken_off() {
+    let copy = endless();
+    // Nobody will say that this answer is over: the template ends no turn, and the model knows no end.
+    let copy = copy.json("generation_config.json", |config| config["eos_token_id"] = 0.into());
+    let copy = copy.json("config.json", |config| config["eos_token_id"] = 0.into());
+    let copy = copy.json("tokenizer_config.json", |config| config["eos_token"] = Value::Null);
+    let mut child = start(&["chat", "--model", copy.path(), "--max-tokens", "50000000"]);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"Count to ten.\nWho are you?\n").unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut text = vec![0; 8];
+    out.read_exact(&mut text).unwrap();
+    interrupt(&child);
+    out.read_to_end(&mut text).unwrap();
+    let (code, _, err) = end(child);
+    // Nobody is at a terminal to ask something else, so the second line is not answered.
+    assert_eq!(code, Some(130), "{err}");
+    assert_eq!(err.matches("ended by: cancelled").count(), 1, "{err}");
+    assert!(String::from_utf8(text).unwrap().ends_with('\n'));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn waiting_for_input_ends_at_once() {
+    for args in [&["generate", "--model", "x"][..], &["tokenize", "--model", "x"]] {
+        let child = start(args);
+        until_signal_is_taken(&child);
+        interrupt(&child);
+        assert_eq!(end(child), (Some(130), String::new(), String::new()));
+    }
+}
+
+/// Arguments for logits that take a second or so.
+fn long_logits<'a>(copy: &'a Copy, ids: &'a str, output: &'a str) -> [&'a str; 7] {
+    ["logits", "--model", copy.path(), "--prompt-ids", ids, "--output", output]
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_file_is_begun_when_logits_are_interrupted() {
+    let copy = endless();
+    let folder = tempfile::tempdir().unwrap();
+    let (ids, output) = (vec!["1"; 3000].join(","), folder.path().join("logits.safetensors"));
+    let child = start(&long_logits(&copy, &ids, output.to_str().unwrap()));
+    until_signal_is_taken(&child);
+    interrupt(&child);
+    assert_eq!(end(child), (Some(130), String::new(), String::new()));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_is_begun_is_finished() {
+    let copy = endless();
+    let folder = tempfile::tempdir().unwrap();
+    let (ids, output) = (vec!["1"; 200].join(","), folder.path().join("logits.pipe"));
+    // A pipe shows how far the writing is: it holds less than the file has.
+    assert!(Command::new("mkfifo").arg(&output).status().unwrap().success());
+    let child = start(&long_logits(&copy, &ids, output.to_str().unwrap()));
+    let mut pipe = fs::File::open(&output).unwrap();
+    let mut bytes = vec![0; 8];
+    pipe.read_exact(&mut bytes).unwrap();
+    interrupt(&child);
+    pipe.read_to_end(&mut bytes).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    assert_eq!(bytes.len(), 8 + header + 200 * 480 * 4);
+    assert_eq!(end(child).0, Some(130));
 }

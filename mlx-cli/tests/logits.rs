@@ -19,7 +19,11 @@ fn logits_are_those_of_the_reference() {
         assert!(outcome.err.contains("logits.safetensors"), "{outcome:?}");
         assert_eq!(outcome.text(), "");
         let (header, _) = safetensors(&output);
-        assert_eq!(header.as_object().unwrap().keys().filter(|key| *key != "__metadata__").count(), 1, "{header}");
+        assert_eq!(
+            header.as_object().unwrap().keys().filter(|key| *key != "__metadata__").count(),
+            1,
+            "{header}"
+        );
         let (shape, found) = floats(&output, "logits");
         let (expected_shape, expected) = floats(&reference, "logits");
         assert_eq!(shape, expected_shape);

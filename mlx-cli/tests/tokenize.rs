@@ -12,7 +12,8 @@ fn text_becomes_ids_and_pieces_and_text_again() {
         let tokens = mlx(&["tokenize", "--model", &model, "--prompt", text, "--json"]).json();
         assert_eq!(keys(&tokens), ["pieces", "text", "token_ids"]);
         assert_eq!(tokens["text"], text);
-        let ids: Vec<u64> = tokens["token_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+        let ids: Vec<u64> =
+            tokens["token_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
         assert_eq!(tokens["pieces"].as_array().unwrap().len(), ids.len());
         let back = mlx(&["tokenize", "--model", &model, "--decode", &listed(&ids)]).text();
         assert_eq!(back.trim_start_matches("<bos>"), format!("{text}\n"));
@@ -42,7 +43,9 @@ fn messages_are_rendered_with_the_template() {
     assert_eq!(tokens["pieces"][0], "<|im_start|>");
     assert!(mlx(&args).text().starts_with(expected));
     // What generate feeds the model is the same.
-    let prompt = mlx(&["generate", "--model", copy.path(), "--prompt", "Hello!", "--system", "Be brief.", "--json"]).json();
+    let prompt =
+        mlx(&["generate", "--model", copy.path(), "--prompt", "Hello!", "--system", "Be brief.", "--json"])
+            .json();
     assert_eq!(prompt["prompt_tokens"], tokens["token_ids"].as_array().unwrap().len());
 }
 
@@ -55,11 +58,17 @@ fn tools_and_keyword_arguments_reach_the_template() {
         .write("tools.json", r#"[{"name": "look_up"}]"#);
     let (messages, tools) = (copy.file("messages.json"), copy.file("tools.json"));
     let args = ["tokenize", "--model", copy.path(), "--messages", messages.to_str().unwrap()];
-    let more = ["--tools", tools.to_str().unwrap(), "--template-kwargs", r#"{"enable_thinking": false, "colour": "red"}"#];
+    let more = [
+        "--tools",
+        tools.to_str().unwrap(),
+        "--template-kwargs",
+        r#"{"enable_thinking": false, "colour": "red"}"#,
+    ];
     let tokens = mlx(&[&args[..], &more, &["--json"]].concat()).json();
     assert_eq!(tokens["text"].as_str().unwrap().to_lowercase(), "look_up false red hi");
     mlx(&[&args[..], &["--template-kwargs", "[1]"]].concat()).fails(2, &["--template-kwargs", "JSON object"]);
-    mlx(&[&args[..], &["--template-kwargs", "{"]].concat()).fails(2, &["--template-kwargs", "not valid JSON"]);
+    mlx(&[&args[..], &["--template-kwargs", "{"]].concat())
+        .fails(2, &["--template-kwargs", "not valid JSON"]);
     mlx(&["tokenize", "--model", copy.path(), "--tools", "x.json"]).fails(2, &["--messages"]);
 }
 
@@ -90,12 +99,15 @@ fn weights_are_not_needed() {
 
 #[test]
 fn what_cannot_be_tokenized_is_an_error_that_says_why() {
-    mlx(&["tokenize", "--model", &golden("qwen3-tied"), "--prompt", "x"]).fails(1, &["qwen3-tied", "tokenizer.json"]);
+    mlx(&["tokenize", "--model", &golden("qwen3-tied"), "--prompt", "x"])
+        .fails(1, &["qwen3-tied", "tokenizer.json"]);
     mlx(&["tokenize", "--model", &qwen(), "--decode", "1,480"]).fails(1, &["--decode", "480", "vocabulary"]);
     mlx(&["tokenize", "--model", &qwen(), "--messages", "no/such.json"]).fails(1, &["no/such.json"]);
     let copy = Copy::of("tiny-chat-qwen3").write("m.json", "{").write("n.json", r#"{"role": "user"}"#);
     let file = |name| copy.file(name).to_str().unwrap().to_owned();
-    mlx(&["tokenize", "--model", copy.path(), "--messages", &file("m.json")]).fails(1, &["m.json", "not valid JSON"]);
+    mlx(&["tokenize", "--model", copy.path(), "--messages", &file("m.json")])
+        .fails(1, &["m.json", "not valid JSON"]);
     mlx(&["tokenize", "--model", copy.path(), "--messages", &file("n.json")]).fails(1, &["messages"]);
-    mlx_reading(&["tokenize", "--model", &qwen()], b"ab\xff").fails(1, &["standard input", "UTF-8", "2 bytes"]);
+    mlx_reading(&["tokenize", "--model", &qwen()], b"ab\xff")
+        .fails(1, &["standard input", "UTF-8", "2 bytes"]);
 }

@@ -81,7 +81,16 @@ fn help_and_version_go_to_standard_output() {
         assert!(mlx(&[command, "--help"]).text().contains("--model <DIR>"));
     }
     let generate = mlx(&["generate", "--help"]).text();
-    for flag in ["--prompt", "--prompt-ids", "--system", "--raw", "--max-tokens", "--temperature", "--top-k", "--top-p"] {
+    for flag in [
+        "--prompt",
+        "--prompt-ids",
+        "--system",
+        "--raw",
+        "--max-tokens",
+        "--temperature",
+        "--top-k",
+        "--top-p",
+    ] {
         assert!(generate.contains(flag), "{flag}");
     }
 }
@@ -99,5 +108,8 @@ fn a_full_disk_behind_standard_output_is_a_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let err = String::from_utf8(output.stderr).unwrap();
-    assert!(err.starts_with("error: standard output: No space left on device") && err.lines().count() == 1, "{err}");
+    assert!(
+        err.starts_with("error: standard output: No space left on device") && err.lines().count() == 1,
+        "{err}"
+    );
 }

@@ -99,12 +99,19 @@ impl Array {
     /// [`Error::Mlx`] when memory is exhausted.
     pub fn scalar_like(&self, value: f64) -> Result<Self> {
         let dtype = self.dtype();
-        Self::constant(value, if dtype.is_float() || dtype == Dtype::Complex64 { dtype } else { Dtype::Float32 })
+        Self::constant(
+            value,
+            if dtype.is_float() || dtype == Dtype::Complex64 { dtype } else { Dtype::Float32 },
+        )
     }
 
     /// A constant of shape `[]` in `dtype`, rounded and saturated as Rust's `as` does.
     pub(crate) fn constant(value: f64, dtype: Dtype) -> Result<Self> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as documented")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, as documented"
+        )]
         match dtype {
             Dtype::Bool => Self::scalar(value != 0.0),
             Dtype::Uint8 => Self::scalar(value as u8),

@@ -125,8 +125,8 @@ mod tests {
         {
             let closure = Closure::new(|_| panic!("from the inside")).unwrap();
             let input = Array::scalar(2.0f32).unwrap();
-            let payload =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| apply(&closure, &input))).unwrap_err();
+            let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| apply(&closure, &input)))
+                .unwrap_err();
             assert_eq!(payload.downcast_ref::<&str>(), Some(&"from the inside"));
             assert!(input.eval().is_ok());
         }

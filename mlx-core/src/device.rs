@@ -265,7 +265,8 @@ mod tests {
         assert_ne!(before, other);
         other.scope(|| assert_eq!(Stream::current().unwrap(), other));
         assert_eq!(Stream::current().unwrap(), before);
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.scope(|| panic!("inside"))));
+        let caught =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.scope(|| panic!("inside"))));
         assert!(caught.is_err());
         assert_eq!(Stream::current().unwrap(), before);
         other.synchronize().unwrap();

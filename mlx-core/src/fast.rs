@@ -43,7 +43,11 @@ pub fn layer_norm(x: &Array, weight: Option<&Array>, bias: Option<&Array>, eps: 
 }
 
 fn check_eps(op: &'static str, eps: f32) -> Result<()> {
-    if eps >= 0.0 { Ok(()) } else { Err(Error::argument(op, "eps", format!("expected 0 or more, found {eps}"))) }
+    if eps >= 0.0 {
+        Ok(())
+    } else {
+        Err(Error::argument(op, "eps", format!("expected 0 or more, found {eps}")))
+    }
 }
 
 fn check_float(op: &'static str, argument: &'static str, array: Option<&Array>) -> Result<()> {
@@ -149,16 +153,18 @@ pub fn rope<'a>(x: &Array, options: &RopeOptions, offset: impl Into<RopeOffset<'
         RopeOffset::Position(offset) => {
             // SAFETY: op contract.
             unsafe {
-                call!(Array = mlx_fast_rope(
-                    x.as_raw(),
-                    dims,
-                    traditional,
-                    base,
-                    scale,
-                    offset,
-                    opt(freqs.as_ref()),
-                    stream(),
-                ))
+                call!(
+                    Array = mlx_fast_rope(
+                        x.as_raw(),
+                        dims,
+                        traditional,
+                        base,
+                        scale,
+                        offset,
+                        opt(freqs.as_ref()),
+                        stream(),
+                    )
+                )
             }
         }
         RopeOffset::Positions(offset) => {
@@ -167,21 +173,24 @@ pub fn rope<'a>(x: &Array, options: &RopeOptions, offset: impl Into<RopeOffset<'
                 return Err(Error::argument(OP, "offset", message));
             }
             if !matches!(offset.shape(), [] | [1]) && offset.shape() != [batch] {
-                let message = format!("expected one for each of {batch} sequences, found shape {:?}", offset.shape());
+                let message =
+                    format!("expected one for each of {batch} sequences, found shape {:?}", offset.shape());
                 return Err(Error::argument(OP, "offset", message));
             }
             // SAFETY: op contract.
             unsafe {
-                call!(Array = mlx_fast_rope_dynamic(
-                    x.as_raw(),
-                    dims,
-                    traditional,
-                    base,
-                    scale,
-                    offset.as_raw(),
-                    opt(freqs.as_ref()),
-                    stream(),
-                ))
+                call!(
+                    Array = mlx_fast_rope_dynamic(
+                        x.as_raw(),
+                        dims,
+                        traditional,
+                        base,
+                        scale,
+                        offset.as_raw(),
+                        opt(freqs.as_ref()),
+                        stream(),
+                    )
+                )
             }
         }
     }
@@ -205,7 +214,8 @@ pub enum Mask<'a> {
 /// Attention: `softmax(scale · q kᵀ + mask) v`, with the softmax in float32. Query head `h` reads the key-value head
 /// `h / (H / K)`.
 ///
-/// `sinks` holds a score for each query head that takes part in the softmax beside the keys and stands for no value.
+/// `sinks` holds a score for each query head that takes part in the softmax beside the keys and stands for no value, in a dtype no
+/// wider than the result's.
 ///
 /// - shape: `q` `[B, H, L, E]`, `k` `[B, K, S, E]`, `v` `[B, K, S, D]` with K a divisor of H, `sinks` `[H]` → `[B, H, L, D]`
 /// - dtype: floating, the common one of `q`, `k` and `v`
@@ -231,8 +241,11 @@ pub fn scaled_dot_product_attention(
         let message = format!("queries of {q:?}, keys of {k:?} and values of {v:?} do not fit each other");
         Error::shape(OP, message)
     };
-    let (&[batch, heads, queries, width], &[k_batch, kv_heads, keys, k_width], &[v_batch, v_heads, v_keys, out]) =
-        (q.shape(), k.shape(), v.shape())
+    let (
+        &[batch, heads, queries, width],
+        &[k_batch, kv_heads, keys, k_width],
+        &[v_batch, v_heads, v_keys, out],
+    ) = (q.shape(), k.shape(), v.shape())
     else {
         return Err(misfit());
     };
@@ -271,7 +284,8 @@ pub fn scaled_dot_product_attention(
     if let Some(mask) = mask {
         let scores = [batch, heads, queries, keys];
         let found = mask.shape();
-        let fits = found.len() <= 4 && found.iter().rev().zip(scores.iter().rev()).all(|(&m, &s)| m == s || m == 1);
+        let fits =
+            found.len() <= 4 && found.iter().rev().zip(scores.iter().rev()).all(|(&m, &s)| m == s || m == 1);
         if !fits {
             let message = format!("{found:?} does not broadcast to {scores:?}");
             return Err(Error::argument(OP, "mask", message));
@@ -282,17 +296,19 @@ pub fn scaled_dot_product_attention(
     }
     // SAFETY: op contract. The mode is a NUL-terminated constant.
     unsafe {
-        call!(Array = mlx_fast_scaled_dot_product_attention(
-            q.as_raw(),
-            k.as_raw(),
-            v.as_raw(),
-            scale,
-            mode.as_ptr(),
-            opt(mask),
-            opt(sinks),
-            false,
-            stream(),
-        ))
+        call!(
+            Array = mlx_fast_scaled_dot_product_attention(
+                q.as_raw(),
+                k.as_raw(),
+                v.as_raw(),
+                scale,
+                mode.as_ptr(),
+                opt(mask),
+                opt(sinks),
+                false,
+                stream(),
+            )
+        )
     }
 }
 

@@ -306,7 +306,8 @@ mod tests {
         assert!(mismatched_matmul(&a, &a).is_err());
         let bogus = sys::mlx_map_string_to_array { ctx: std::ptr::null_mut() };
         // SAFETY: an empty map fails cleanly; the key is a NUL-terminated constant.
-        let error = unsafe { call!(Array = mlx_map_string_to_array_get(bogus, c"absent".as_ptr())) }.unwrap_err();
+        let error =
+            unsafe { call!(Array = mlx_map_string_to_array_get(bogus, c"absent".as_ptr())) }.unwrap_err();
         assert!(!error.to_string().contains("matmul"), "{error}");
     }
 
@@ -318,15 +319,16 @@ mod tests {
         handle! {
             Texts(mlx_map_string_to_string): mlx_map_string_to_string_new, mlx_map_string_to_string_free
         }
-        for name in ["%s%n%s%n.safetensors", "%p%x%s%s%s%s%s%s%s%s.safetensors", "%n%n%n%n.safetensors", "100%"] {
+        for name in
+            ["%s%n%s%n.safetensors", "%p%x%s%s%s%s%s%s%s%s.safetensors", "%n%n%n%n.safetensors", "100%"]
+        {
             let path = c_string("load", "path", name).unwrap();
             // SAFETY: op contract.
-            let error = unsafe {
-                call!((Map, Texts) = mlx_load_safetensors(path.as_ptr(), crate::device::stream()))
-            }
-            .map(|_| ())
-            .unwrap_err()
-            .to_string();
+            let error =
+                unsafe { call!((Map, Texts) = mlx_load_safetensors(path.as_ptr(), crate::device::stream())) }
+                    .map(|_| ())
+                    .unwrap_err()
+                    .to_string();
             assert!(error.contains(name), "{error}");
         }
     }

@@ -43,7 +43,11 @@ impl Key {
     /// [`Error::Argument`] when the array is not uint32 of shape `[2]`.
     pub fn from_array(words: Array) -> Result<Self> {
         if words.dtype() != Dtype::Uint32 || words.shape() != [2] {
-            return Err(Error::argument("key", "words", format!("expected uint32 of shape [2], found {words:?}")));
+            return Err(Error::argument(
+                "key",
+                "words",
+                format!("expected uint32 of shape [2], found {words:?}"),
+            ));
         }
         Ok(Self(words))
     }
@@ -61,7 +65,8 @@ impl Key {
     /// [`Error::Mlx`] when memory is exhausted.
     pub fn split(&self) -> Result<(Self, Self)> {
         // SAFETY: op contract.
-        unsafe { call!((Array, Array) = mlx_random_split(self.0.as_raw(), stream())) }.map(|(a, b)| (Self(a), Self(b)))
+        unsafe { call!((Array, Array) = mlx_random_split(self.0.as_raw(), stream())) }
+            .map(|(a, b)| (Self(a), Self(b)))
     }
 
     /// `n` keys, independent of each other and of this one, which should not be used again.
@@ -85,72 +90,76 @@ impl Key {
     }
 }
 
-/// Checks a shape, and a dtype that must be floating.
+/// Checks a shape, and a dtype that must be one that MLX draws in.
 fn floats(op: &'static str, shape: &[i32], dtype: Dtype) -> Result<()> {
     element_count(op, shape, dtype)?;
-    if dtype.is_float() {
+    if matches!(dtype, Dtype::Float16 | Dtype::Bfloat16 | Dtype::Float32) {
         return Ok(());
     }
-    Err(Error::argument(op, "dtype", format!("expected a floating dtype, found {dtype}")))
+    Err(Error::argument(op, "dtype", format!("expected float16, bfloat16 or float32, found {dtype}")))
 }
 
 /// Uniform in `low .. high`, which is empty when they are equal: then each value is `low`.
 ///
 /// - shape: `shape`
-/// - dtype: `dtype`, floating
+/// - dtype: `dtype`: float16, bfloat16 or float32
 /// - source: `mlx_random_uniform`
 ///
 /// # Errors
-/// [`Error::Argument`] when the dtype is not floating, [`Error::Shape`] when the shape is no shape.
+/// [`Error::Argument`] when the dtype is another one, [`Error::Shape`] when the shape is no shape.
 pub fn uniform(low: f32, high: f32, shape: &[i32], dtype: Dtype, key: &Key) -> Result<Array> {
     floats("uniform", shape, dtype)?;
     let (low, high) = (Array::scalar(low)?, Array::scalar(high)?);
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_uniform(
-            low.as_raw(),
-            high.as_raw(),
-            shape.as_ptr(),
-            shape.len(),
-            dtype.to_raw(),
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_random_uniform(
+                low.as_raw(),
+                high.as_raw(),
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                key.0.as_raw(),
+                stream(),
+            )
+        )
     }
 }
 
 /// Normal with mean `loc` and standard deviation `scale`.
 ///
 /// - shape: `shape`
-/// - dtype: `dtype`, floating
+/// - dtype: `dtype`: float16, bfloat16 or float32
 /// - source: `mlx_random_normal`
 ///
 /// # Errors
-/// [`Error::Argument`] when the dtype is not floating, [`Error::Shape`] when the shape is no shape.
+/// [`Error::Argument`] when the dtype is another one, [`Error::Shape`] when the shape is no shape.
 pub fn normal(shape: &[i32], dtype: Dtype, loc: f32, scale: f32, key: &Key) -> Result<Array> {
     floats("normal", shape, dtype)?;
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_normal(
-            shape.as_ptr(),
-            shape.len(),
-            dtype.to_raw(),
-            loc,
-            scale,
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_random_normal(
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                loc,
+                scale,
+                key.0.as_raw(),
+                stream(),
+            )
+        )
     }
 }
 
 /// Standard normal, but only what falls between `lower` and `upper`.
 ///
 /// - shape: `shape`
-/// - dtype: `dtype`, floating
+/// - dtype: `dtype`: float16, bfloat16 or float32
 /// - source: `mlx_random_truncated_normal`
 ///
 /// # Errors
-/// [`Error::Argument`] when the dtype is not floating or `lower` is not below `upper`, [`Error::Shape`] when the shape is no shape.
+/// [`Error::Argument`] when the dtype is another one or `lower` is not below `upper`, [`Error::Shape`] when the shape is no shape.
 pub fn truncated_normal(lower: f32, upper: f32, shape: &[i32], dtype: Dtype, key: &Key) -> Result<Array> {
     floats("truncated_normal", shape, dtype)?;
     if lower >= upper || lower.is_nan() || upper.is_nan() {
@@ -160,61 +169,61 @@ pub fn truncated_normal(lower: f32, upper: f32, shape: &[i32], dtype: Dtype, key
     let (lower, upper) = (Array::scalar(lower)?, Array::scalar(upper)?);
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_truncated_normal(
-            lower.as_raw(),
-            upper.as_raw(),
-            shape.as_ptr(),
-            shape.len(),
-            dtype.to_raw(),
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_random_truncated_normal(
+                lower.as_raw(),
+                upper.as_raw(),
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                key.0.as_raw(),
+                stream(),
+            )
+        )
     }
 }
 
 /// Standard Gumbel: `−ln(−ln u)` for a uniform `u`. The largest of logits plus these is a draw from their softmax.
 ///
 /// - shape: `shape`
-/// - dtype: `dtype`, floating
+/// - dtype: `dtype`: float16, bfloat16 or float32
 /// - source: `mlx_random_gumbel`
 ///
 /// # Errors
-/// [`Error::Argument`] when the dtype is not floating, [`Error::Shape`] when the shape is no shape.
+/// [`Error::Argument`] when the dtype is another one, [`Error::Shape`] when the shape is no shape.
 pub fn gumbel(shape: &[i32], dtype: Dtype, key: &Key) -> Result<Array> {
     floats("gumbel", shape, dtype)?;
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_gumbel(
-            shape.as_ptr(),
-            shape.len(),
-            dtype.to_raw(),
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_random_gumbel(shape.as_ptr(), shape.len(), dtype.to_raw(), key.0.as_raw(), stream(),)
+        )
     }
 }
 
 /// Laplace with mean `loc` and the density `exp(−|x − loc| / scale) / (2 scale)`.
 ///
 /// - shape: `shape`
-/// - dtype: `dtype`, floating
+/// - dtype: `dtype`: float16, bfloat16 or float32
 /// - source: `mlx_random_laplace`
 ///
 /// # Errors
-/// [`Error::Argument`] when the dtype is not floating, [`Error::Shape`] when the shape is no shape.
+/// [`Error::Argument`] when the dtype is another one, [`Error::Shape`] when the shape is no shape.
 pub fn laplace(shape: &[i32], dtype: Dtype, loc: f32, scale: f32, key: &Key) -> Result<Array> {
     floats("laplace", shape, dtype)?;
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_laplace(
-            shape.as_ptr(),
-            shape.len(),
-            dtype.to_raw(),
-            loc,
-            scale,
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_random_laplace(
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                loc,
+                scale,
+                key.0.as_raw(),
+                stream(),
+            )
+        )
     }
 }
 
@@ -228,16 +237,19 @@ pub fn laplace(shape: &[i32], dtype: Dtype, loc: f32, scale: f32, key: &Key) -> 
 /// [`Error::Argument`] when `p` is not floating, [`Error::Shape`] when the shape is no shape, [`Error::Mlx`] when `p`
 /// does not broadcast to it.
 pub fn bernoulli(p: &Array, shape: &[i32], key: &Key) -> Result<Array> {
-    floats("bernoulli", shape, p.dtype())?;
+    element_count("bernoulli", shape, Dtype::Float32)?;
+    if !p.dtype().is_float() {
+        return Err(Error::argument(
+            "bernoulli",
+            "p",
+            format!("expected a floating dtype, found {}", p.dtype()),
+        ));
+    }
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_bernoulli(
-            p.as_raw(),
-            shape.as_ptr(),
-            shape.len(),
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_random_bernoulli(p.as_raw(), shape.as_ptr(), shape.len(), key.0.as_raw(), stream(),)
+        )
     }
 }
 
@@ -267,15 +279,17 @@ pub fn randint(low: i32, high: i32, shape: &[i32], dtype: Dtype, key: &Key) -> R
     let (low, high) = (Array::scalar(low)?, Array::scalar(high)?);
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_randint(
-            low.as_raw(),
-            high.as_raw(),
-            shape.as_ptr(),
-            shape.len(),
-            dtype.to_raw(),
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_random_randint(
+                low.as_raw(),
+                high.as_raw(),
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                key.0.as_raw(),
+                stream(),
+            )
+        )
     }
 }
 
@@ -293,9 +307,7 @@ pub fn bits(shape: &[i32], width: i32, key: &Key) -> Result<Array> {
     }
     element_count("bits", shape, Dtype::Uint32)?;
     // SAFETY: op contract.
-    unsafe {
-        call!(Array = mlx_random_bits(shape.as_ptr(), shape.len(), width, key.0.as_raw(), stream()))
-    }
+    unsafe { call!(Array = mlx_random_bits(shape.as_ptr(), shape.len(), width, key.0.as_raw(), stream())) }
 }
 
 /// Checks the logits of a draw, and counts their axis from the front.
@@ -323,6 +335,10 @@ fn logits_axis(logits: &Array, axis: i32) -> Result<i32> {
 /// to draw from.
 pub fn categorical(logits: &Array, axis: i32, key: &Key) -> Result<Array> {
     let axis = logits_axis(logits, axis)?;
+    if logits.size() == 0 {
+        let kept = (0..).zip(logits.shape()).filter(|(i, _)| *i != axis).map(|(_, &size)| size);
+        return Array::zeros(&kept.collect::<Vec<_>>(), Dtype::Uint32);
+    }
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_random_categorical(logits.as_raw(), axis, key.0.as_raw(), stream())) }
 }
@@ -349,13 +365,10 @@ pub fn categorical_n(logits: &Array, axis: i32, samples: i32, key: &Key) -> Resu
     }
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_random_categorical_num_samples(
-            logits.as_raw(),
-            axis,
-            samples,
-            key.0.as_raw(),
-            stream(),
-        ))
+        call!(
+            Array =
+                mlx_random_categorical_num_samples(logits.as_raw(), axis, samples, key.0.as_raw(), stream(),)
+        )
     }
 }
 
@@ -380,7 +393,7 @@ pub fn permutation(x: &Array, axis: i32, key: &Key) -> Result<Array> {
 /// The numbers `0 .. n` in random order.
 ///
 /// - shape: `[n]`
-/// - dtype: int32
+/// - dtype: uint32
 /// - source: `mlx_random_permutation_arange`
 ///
 /// # Errors
@@ -390,7 +403,7 @@ pub fn permutation_n(n: i32, key: &Key) -> Result<Array> {
         return Err(Error::argument("permutation_n", "n", format!("expected 0 or more, found {n}")));
     }
     if n == 0 {
-        return Array::zeros(&[0], Dtype::Int32);
+        return Array::zeros(&[0], Dtype::Uint32);
     }
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_random_permutation_arange(n, key.0.as_raw(), stream())) }

@@ -35,7 +35,11 @@ handle! {
 /// assert_eq!(grad[0].to_vec::<f32>()?, [2.0, 4.0, 6.0]);
 /// # Ok(()) }
 /// ```
-pub fn value_and_grad<F>(function: F, arguments: &[usize], inputs: &[Array]) -> Result<(Vec<Array>, Vec<Array>)>
+pub fn value_and_grad<F>(
+    function: F,
+    arguments: &[usize],
+    inputs: &[Array],
+) -> Result<(Vec<Array>, Vec<Array>)>
 where
     F: Fn(&[Array]) -> Result<Vec<Array>> + 'static,
 {
@@ -56,7 +60,9 @@ where
         let results = function(inputs)?;
         match results.first() {
             Some(first) if first.ndim() == 0 => Ok(results),
-            Some(first) => Err(Error::shape(op, format!("the first result must be a scalar, found {first:?}"))),
+            Some(first) => {
+                Err(Error::shape(op, format!("the first result must be a scalar, found {first:?}")))
+            }
             None => Err(Error::shape(op, "the function gave no result")),
         }
     })?;
@@ -67,7 +73,9 @@ where
     }?;
     // SAFETY: op contract.
     let (values, grads) = unsafe {
-        call!((VectorArray, VectorArray) = mlx_closure_value_and_grad_apply(function.as_raw(), inputs.as_raw()))
+        call!(
+            (VectorArray, VectorArray) = mlx_closure_value_and_grad_apply(function.as_raw(), inputs.as_raw())
+        )
     }?;
     let grads = grads.to_arrays()?;
     let ordered = arguments

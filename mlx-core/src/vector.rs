@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A C vector of arrays, as calls with many operands or results take it.
 
+use crate::Array;
 use crate::error::Result;
 use crate::ffi::{Handle, call, handle, sys};
-use crate::Array;
 
 handle! {
     /// A vector of arrays on the C side.

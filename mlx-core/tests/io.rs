@@ -23,7 +23,8 @@ fn every_dtype_survives_the_disk() -> Result<()> {
     let arrays: Vec<(&str, Array)> = Dtype::ALL
         .into_iter()
         .map(|dtype| {
-            let bytes: Vec<u8> = (0..6 * dtype.size()).map(|i| if dtype == Dtype::Bool { 1 } else { i as u8 }).collect();
+            let bytes: Vec<u8> =
+                (0..6 * dtype.size()).map(|i| if dtype == Dtype::Bool { 1 } else { i as u8 }).collect();
             (dtype.name(), Array::from_bytes(&bytes, &[2, 3], dtype).unwrap())
         })
         .collect();
@@ -219,7 +220,12 @@ fn saving_fails_whole() {
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a temporary file was left behind");
     let nowhere = dir.path().join("no/such/folder/x.safetensors");
-    assert!(save_safetensors(&nowhere, [("a", &a)], &BTreeMap::new()).unwrap_err().to_string().contains("x.safetensors"));
+    assert!(
+        save_safetensors(&nowhere, [("a", &a)], &BTreeMap::new())
+            .unwrap_err()
+            .to_string()
+            .contains("x.safetensors")
+    );
     // A folder is never replaced by a file.
     let folder = dir.path().join("folder");
     fs::create_dir(&folder).unwrap();

@@ -34,7 +34,9 @@ fn shared_array_serves_four_threads_at_once() {
 #[test]
 fn shared_array_outlives_the_thread_that_made_it() {
     let shared: SharedArray =
-        thread::spawn(|| Array::from_slice(&[1i32, 2, 3], &[3]).unwrap().to_shared().unwrap()).join().unwrap();
+        thread::spawn(|| Array::from_slice(&[1i32, 2, 3], &[3]).unwrap().to_shared().unwrap())
+            .join()
+            .unwrap();
     assert_eq!((shared.shape(), shared.dtype()), (&[3][..], mlx_core::Dtype::Int32));
     assert_eq!(shared.to_array().unwrap().to_vec::<i32>().unwrap(), [1, 2, 3]);
     assert_eq!(format!("{shared:?}"), "SharedArray { shape: [3], dtype: int32 }");

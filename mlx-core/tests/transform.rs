@@ -67,7 +67,9 @@ fn panic_in_the_function_goes_on_in_the_caller() {
 #[test]
 fn nested_functions_give_back_the_innermost_error() {
     let outer = |x: &[Array]| {
-        let inner = |_: &[Array]| Err(Error::Dtype { op: "inner", expected: mlx_core::Dtype::Int8, found: mlx_core::Dtype::Bool });
+        let inner = |_: &[Array]| {
+            Err(Error::Dtype { op: "inner", expected: mlx_core::Dtype::Int8, found: mlx_core::Dtype::Bool })
+        };
         value_and_grad(inner, &[0], x).map(|(v, _)| v)
     };
     let error = value_and_grad(outer, &[0], &[vector(&[1.0])]).unwrap_err();

@@ -15,13 +15,16 @@ use crate::qwen3::{self, Qwen3};
 /// The weights of a checkpoint, by the path that the network has for them.
 pub(crate) type Weights = BTreeMap<String, Array>;
 
+/// Makes a network from a config and the number of embeddings in the checkpoint.
+type New = fn(&ConfigFile, Option<i32>) -> Result<Box<dyn CausalLm>>;
+
 /// One family of networks that this crate runs.
 #[derive(Debug)]
 pub struct Architecture {
     name: &'static str,
     model_types: &'static [&'static str],
     weight_path: fn(&str) -> Option<String>,
-    new: fn(&ConfigFile, Option<i32>) -> Result<Box<dyn CausalLm>>,
+    new: New,
 }
 
 /// Every architecture.

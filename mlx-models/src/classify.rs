@@ -61,11 +61,11 @@ impl Model {
     /// [`Error::EmptyPrompt`] when no token precedes the answers.
     ///
     /// # Examples
-    /// ```no_run
+    /// ```
     /// # fn main() -> mlx_models::Result<()> {
-    /// let model = mlx_models::load("gemma-3-1b-it")?;
-    /// let scores = model.classify("I loved this film. Sentiment:", &[" positive", " negative"])?;
-    /// assert_eq!(scores.best().map(|score| score.answer.as_str()), Some(" positive"));
+    /// # let model = mlx_models::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tiny-chat-qwen3"))?;
+    /// let scores = model.classify("The capital of France is", &[" Paris.", " a lemon."])?;
+    /// assert_eq!(scores.best().map(|score| score.answer.as_str()), Some(" Paris."));
     /// # Ok(()) }
     /// ```
     pub fn classify(&self, prompt: &str, answers: &[&str]) -> Result<Classification> {

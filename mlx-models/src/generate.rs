@@ -249,8 +249,12 @@ impl<'m> TokenStream<'m> {
     /// What was generated so far, and the figures. A stream that has not ended counts as cancelled.
     ///
     /// # Errors
-    /// [`Error::Core`] when the allocator cannot tell the memory figure.
-    pub fn finish(self) -> Result<Generation> {
+    /// [`Error::Core`] when the allocator cannot tell the memory figure, [`Error::Tokenizer`] when the text that is
+    /// held back cannot be decoded.
+    pub fn finish(mut self) -> Result<Generation> {
+        if self.finish.is_none() {
+            self.end(FinishReason::Cancelled)?;
+        }
         let seconds = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64();
         let first = seconds(self.started, self.first.unwrap_or_else(Instant::now));
         let decode = match (self.first, self.last) {
@@ -408,16 +412,17 @@ impl Model {
     /// [`Error::Sampler`] for an option that cannot be, [`Error::NoTokenizer`] for stop strings without text.
     ///
     /// # Examples
-    /// ```no_run
+    /// ```
     /// # fn main() -> mlx_models::Result<()> {
-    /// # let model = mlx_models::load("Qwen3-0.6B")?;
-    /// let mut stream = model.stream(&model.encode("One, two,")?, &Default::default())?;
+    /// # let model = mlx_models::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tiny-chat-qwen3"))?;
+    /// let options = Default::default();
+    /// let mut stream = model.stream(&model.prompt_ids("Count to ten.", &options)?, &options)?;
+    /// let mut shown = String::new();
     /// for token in &mut stream {
-    ///     let text = token?.text; // to be shown at once
-    /// #   let _ = text;
+    ///     shown += &token?.text.unwrap_or_default(); // as it comes
     /// }
     /// let figures = stream.finish()?;
-    /// # let _ = figures;
+    /// assert_eq!(figures.text, Some(shown));
     /// # Ok(()) }
     /// ```
     pub fn stream(&self, ids: &[u32], options: &GenerateOptions) -> Result<TokenStream<'_>> {

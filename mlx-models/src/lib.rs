@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Gemma 3 and Qwen 3 on Apple's MLX: loading, generation, classification.
 //!
-//! ```no_run
+//! ```
 //! # fn main() -> mlx_models::Result<()> {
-//! let model = mlx_models::load("Qwen3-0.6B")?;
-//! let answer = model.generate("Why is the sky blue?", &Default::default())?;
-//! let scores = model.classify("Is water wet? Answer:", &[" yes", " no"])?;
-//! # let _ = (answer, scores);
+//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tiny-chat-qwen3");
+//! let model = mlx_models::load(dir)?;
+//! let answer = model.generate("What is the capital of France?", &Default::default())?;
+//! assert_eq!(answer.text.as_deref(), Some("The capital of France is Paris."));
+//!
+//! let question = [mlx_models::Message::user("Is water wet?")];
+//! let scores = model.classify_chat(&question, &["yes", "no"])?;
+//! assert_eq!(scores.best().map(|score| score.answer.as_str()), Some("yes"));
 //! # Ok(()) }
 //! ```
 //!
@@ -47,7 +51,7 @@ pub use config::{ConfigFile, QuantizationConfig};
 pub use control::{CancelToken, Progress};
 pub use error::{Error, Result};
 pub use generate::{FinishReason, GenerateOptions, Generation, Token, TokenStream};
-pub use load::{LoadOptions, Model, load, load_with};
+pub use load::{LoadOptions, Model, inspect, load, load_with};
 pub use model::{CausalLm, Spec};
 pub use preset::{PRESETS, preset, random};
 pub use rotary::RopeParameters;

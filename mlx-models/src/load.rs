@@ -6,8 +6,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
-use mlx_core::Dtype;
 use mlx_core::io::{SafetensorsFile, shard_paths};
+use mlx_core::{Array, Dtype};
 use mlx_nn::params;
 use mlx_tokenizer::Tokenizer;
 
@@ -46,11 +46,12 @@ pub struct Model {
 /// [`Error`] with the file, and the key or the tensors, that are missing or wrong.
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// # fn main() -> mlx_models::Result<()> {
-/// let model = mlx_models::load("Qwen3-0.6B")?;
-/// let answer = model.generate("Why is the sky blue?", &Default::default())?;
-/// assert!(answer.text.is_some());
+/// # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tiny-chat-gemma3");
+/// let model = mlx_models::load(dir)?;
+/// let answer = model.generate("What colour is the sky?", &Default::default())?;
+/// assert_eq!(answer.text.as_deref(), Some("The sky is blue."));
 /// # Ok(()) }
 /// ```
 pub fn load(dir: impl AsRef<Path>) -> Result<Model> {
@@ -62,13 +63,43 @@ pub fn load(dir: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> {
+    open(dir.as_ref(), |files, architecture| {
+        let total = files.bytes(architecture)?;
+        let mut done = 0usize;
+        files.weights(architecture, |file, name| {
+            let tensor = file.tensor(name)?;
+            done += tensor.nbytes();
+            if let Some(progress) = &options.progress {
+                progress.report(done, total);
+            }
+            Ok(tensor)
+        })
+    })
+}
+
+/// Everything about the checkpoint in `dir` but its weights, of which only the headers are read: shapes and dtypes
+/// are those of the files, and all values are zero.
+///
+/// # Errors
+/// As [`load`], except for what only the values' bytes can show.
+pub fn inspect(dir: impl AsRef<Path>) -> Result<Model> {
+    open(dir.as_ref(), |files, architecture| {
+        files.weights(architecture, |file, name| {
+            let info = file.info(name)?;
+            // Lazy, like every op: it takes no memory unless somebody computes with it.
+            Ok(Array::zeros(&info.shape, info.dtype)?)
+        })
+    })
+}
+
+/// Loads everything but the weights, and these with `weights`.
+fn open(dir: &Path, weights: impl FnOnce(&Files, &Architecture) -> Result<Weights>) -> Result<Model> {
     let started = Instant::now();
-    let dir = dir.as_ref();
     check_directory(dir)?;
     let config = ConfigFile::read(dir)?;
     let architecture = Architecture::of(&config)?;
     let quantization = config.quantization()?;
-    let weights = read_weights(dir, architecture, options)?;
+    let weights = weights(&Files::open(dir)?, architecture)?;
     let network =
         architecture.build(&config, weights, quantization.as_ref()).map_err(|error| match error {
             Error::Nn(source) => Error::Weights { path: dir.to_path_buf(), source },
@@ -97,38 +128,43 @@ fn check_directory(dir: &Path) -> Result<()> {
     })
 }
 
-/// Takes over every tensor that the architecture has a place for, under the name that it has there.
-fn read_weights(dir: &Path, architecture: &Architecture, options: &LoadOptions) -> Result<Weights> {
-    let files = shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<Vec<_>, _>>()?;
-    let mut wanted = Vec::new();
-    let mut total = 0usize;
-    for file in &files {
-        for name in file.names() {
-            if let Some(path) = architecture.weight_path(name) {
-                total = total.saturating_add(file.info(name)?.nbytes);
-                wanted.push((file, name, path));
+/// The weight files of a checkpoint, with their headers read.
+struct Files(Vec<SafetensorsFile>);
+
+impl Files {
+    fn open(dir: &Path) -> Result<Self> {
+        Ok(Self(shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<_, _>>()?))
+    }
+
+    /// The tensors that the architecture has a place for: their file, their name in it, and that place.
+    fn wanted(&self, architecture: &Architecture) -> impl Iterator<Item = (&SafetensorsFile, &str, String)> {
+        self.0.iter().flat_map(move |file| {
+            file.names().filter_map(move |name| Some((file, name, architecture.weight_path(name)?)))
+        })
+    }
+
+    /// How many bytes they have.
+    fn bytes(&self, architecture: &Architecture) -> Result<usize> {
+        self.wanted(architecture)
+            .try_fold(0usize, |total, (file, name, _)| Ok(total.saturating_add(file.info(name)?.nbytes)))
+    }
+
+    /// What `read` makes of each of them.
+    fn weights(
+        &self,
+        architecture: &Architecture,
+        mut read: impl FnMut(&SafetensorsFile, &str) -> Result<Array>,
+    ) -> Result<Weights> {
+        let mut weights = Weights::new();
+        for (file, name, path) in self.wanted(architecture) {
+            if weights.insert(path, read(file, name)?).is_some() {
+                let (path, name) = (file.path().to_path_buf(), name.to_owned());
+                let message = "it is in the checkpoint more than once".into();
+                return Err(mlx_core::Error::Tensor { path, name, message }.into());
             }
         }
+        Ok(weights)
     }
-    let mut weights = Weights::new();
-    let mut done = 0usize;
-    for (file, name, path) in wanted {
-        let tensor = file.tensor(name)?;
-        done += tensor.nbytes();
-        if weights.insert(path, tensor).is_some() {
-            let message = "it is in the checkpoint more than once".into();
-            return Err(mlx_core::Error::Tensor {
-                path: file.path().to_path_buf(),
-                name: name.to_owned(),
-                message,
-            }
-            .into());
-        }
-        if let Some(progress) = &options.progress {
-            progress.report(done, total);
-        }
-    }
-    Ok(weights)
 }
 
 /// The tokenizer, where the directory has one.

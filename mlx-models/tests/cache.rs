@@ -128,7 +128,7 @@ fn a_clone_and_its_original_grow_apart() {
         let mut clone = original.clone();
         let marked = (&keys(20, 2) * -1.0).unwrap();
         let (seen, _) = clone.append(&marked, &marked).unwrap();
-        mlx_core::eval(&[seen.clone()]).unwrap();
+        mlx_core::eval([&seen]).unwrap();
         let (kept, _) = original.append(&keys(20, 2), &keys(20, 2)).unwrap();
         let count = kept.dim(2).unwrap();
         assert!(same(&kept, &keys(22 - count, count)));

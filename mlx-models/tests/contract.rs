@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use mlx_core::{Array, Dtype};
-use mlx_models::{ConfigFile, GenerateOptions, Model, load, random};
+use mlx_models::{ConfigFile, GenerateOptions, Model, inspect, load, random};
 use mlx_nn::params::parameters;
 use serde_json::{Value, json};
 
-use crate::common::{distance, forward, logits_in_chunks};
+use crate::common::{copy_of, distance, forward, golden, logits_in_chunks};
 
 const IDS: [u32; 40] = {
     let mut ids = [0; 40];
@@ -146,6 +146,21 @@ fn saving_and_loading_again_changes_nothing() {
         assert_eq!(loaded.nbytes_by_dtype(), model.nbytes_by_dtype(), "{name}");
         assert_eq!(distance(&loaded.logits(&IDS).unwrap(), &model.logits(&IDS).unwrap()), 0.0, "{name}");
     }
+}
+
+#[test]
+fn inspecting_shows_what_loading_would_and_reads_no_weights() {
+    for case in ["gemma3-window-mixed-bits", "gemma3-conditional-nested", "qwen3-sharded", "tiny-chat-gemma3"]
+    {
+        let (seen, loaded) = (inspect(golden(case)).unwrap(), load(golden(case)).unwrap());
+        assert_eq!(seen.network().spec(), loaded.network().spec(), "{case}");
+        assert_eq!(seen.parameters(), loaded.parameters(), "{case}");
+        assert_eq!(seen.nbytes_by_dtype(), loaded.nbytes_by_dtype(), "{case}");
+        assert_eq!(seen.eos(), loaded.eos(), "{case}");
+    }
+    let dir = copy_of("qwen3-tied");
+    fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+    assert!(inspect(dir.path()).unwrap_err().to_string().contains("model.safetensors"));
 }
 
 #[test]

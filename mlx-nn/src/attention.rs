@@ -64,6 +64,10 @@ pub fn attend(q: &Array, k: &Array, v: &Array, scale: f32, mask: Mask<'_>) -> Re
     }
     let converted;
     let mask = match mask {
+        Mask::Causal if l > s => {
+            // The first queries would see nothing at all, and their softmax be a division of zero by zero.
+            return Err(Error::input("attend", format!("at least {l} keys for {l} queries"), k.shape()));
+        }
         Mask::Causal if l == 1 => Mask::None,
         Mask::Additive(values) if values.dtype() != q.dtype() => {
             converted = values.astype(q.dtype())?;

@@ -31,8 +31,8 @@ impl Embedding {
     /// quantised one that of its scales, of any other quantised one bfloat16.
     ///
     /// # Errors
-    /// [`Error::Core`](crate::Error::Core) when `ids` are not integers. Ids that are known to the host are checked
-    /// against the table; those still to be computed cannot be, and give a vector that means nothing.
+    /// [`Error::Core`](crate::Error::Core) when `ids` are not integers, or one that is known already lies outside the
+    /// table; one that is still to be computed is clamped to it.
     ///
     /// # Examples
     /// ```

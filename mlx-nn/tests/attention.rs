@@ -147,6 +147,11 @@ fn wrong_shapes_are_errors() {
     assert!(matches!(split_heads(&array(&[2, 12]), 3), Err(Error::Input { .. })));
     assert!(matches!(merge_heads(&x), Err(Error::Input { .. })));
     let q = array(&[1, 4, 2, 8]);
+    let k = array(&[1, 2, 1, 8]);
+    assert!(
+        matches!(attend(&q, &k, &k, 1.0, Mask::Causal), Err(Error::Input { .. })),
+        "fewer keys than queries"
+    );
     for (k, v) in [
         (array(&[1, 3, 5, 8]), array(&[1, 3, 5, 8])),
         (array(&[1, 2, 5, 4]), array(&[1, 2, 5, 8])),

@@ -2,6 +2,7 @@
 //! What every layer keeps to, whatever it computes.
 
 use mlx_core::random::Key;
+use mlx_core::transform::value_and_grad;
 use mlx_core::{Array, Dtype, QuantMode, Quantization};
 use mlx_nn::{
     Activation, Embedding, GatedMlp, LayerNorm, Linear, Module, Result, RmsNorm, Rope, RopeConfig,
@@ -71,6 +72,72 @@ contract! {
     geglu_mlp: GatedMlp::new(32, 64, Activation::GeluTanh).unwrap(), GatedMlp::forward, [2, 3, 32] => 32;
     geglu_mlp_affine: quantised(GatedMlp::new(32, 64, Activation::GeluTanh).unwrap(), 4, QuantMode::Affine),
         GatedMlp::forward, [2, 3, 32] => 32;
+}
+
+/// Checks the gradients by every parameter and by the input against central differences, along one direction each.
+fn check_gradients<M: Module + 'static>(
+    make: fn() -> M,
+    forward: fn(&M, &Array) -> Result<Array>,
+    input: &[i32],
+) {
+    let mut layer = make();
+    init::initialise(&mut layer, &Key::new(21).unwrap(), Dtype::Float32).unwrap();
+    let parameters = params::parameters(&layer);
+    let paths: Vec<String> = parameters.iter().map(|(path, _)| path.clone()).collect();
+    let mut inputs: Vec<Array> = parameters.into_iter().map(|(_, value)| value.clone()).collect();
+    inputs.push(pseudo(22, input));
+    // A sum alone would hide errors that cancel, as those of a layer norm do.
+    let probe = pseudo(23, forward(&layer, &inputs[paths.len()]).unwrap().shape());
+
+    let run = {
+        let (paths, probe) = (paths.clone(), probe.clone());
+        move |inputs: &[Array]| -> Result<Array> {
+            let mut layer = make();
+            params::load(&mut layer, paths.iter().cloned().zip(inputs.iter().cloned()).collect())?;
+            Ok((&forward(&layer, &inputs[paths.len()])? * &probe)?)
+        }
+    };
+    let sum = |inputs: &[Array]| values(&run(inputs).unwrap()).into_iter().map(f64::from).sum::<f64>();
+    let loss = {
+        let run = run.clone();
+        move |inputs: &[Array]| match run(inputs).and_then(|y| Ok(y.sum_all()?)) {
+            Ok(loss) => Ok(vec![loss]),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let arguments: Vec<usize> = (0..inputs.len()).collect();
+    let (_, gradients) = value_and_grad(loss, &arguments, &inputs).unwrap();
+    assert_eq!(gradients.len(), inputs.len());
+    const STEP: f32 = 1e-2;
+    for (i, gradient) in gradients.iter().enumerate() {
+        let direction = pseudo(31 + i as u32, inputs[i].shape());
+        let moved = |by: f32| {
+            let mut inputs = inputs.clone();
+            inputs[i] = (&inputs[i] + &(&direction * by).unwrap()).unwrap();
+            sum(&inputs)
+        };
+        let difference = (moved(STEP) - moved(-STEP)) / (2.0 * f64::from(STEP));
+        let pairs = values(gradient).into_iter().zip(values(&direction));
+        let slope: f64 = pairs.map(|(g, d)| f64::from(g) * f64::from(d)).sum();
+        let name = paths.get(i).map_or("x", String::as_str);
+        assert!(
+            (slope - difference).abs() <= 2e-3 + 1e-2 * difference.abs(),
+            "{name}: {slope}, not {difference}"
+        );
+    }
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    check_gradients(|| Linear::new(6, 5, true).unwrap(), Linear::forward, &[2, 3, 6]);
+    check_gradients(|| Embedding::new(5, 6).unwrap(), Embedding::as_linear, &[2, 3, 6]);
+    check_gradients(|| RmsNorm::new(6, 1e-6).unwrap(), RmsNorm::forward, &[2, 3, 6]);
+    check_gradients(|| RmsNorm::gemma(6, 1e-6).unwrap(), RmsNorm::forward, &[2, 3, 6]);
+    check_gradients(|| LayerNorm::new(6, 1e-5, true).unwrap(), LayerNorm::forward, &[2, 3, 6]);
+    check_gradients(|| GatedMlp::new(6, 9, Activation::Silu).unwrap(), GatedMlp::forward, &[2, 3, 6]);
+    check_gradients(|| GatedMlp::new(6, 9, Activation::Gelu).unwrap(), GatedMlp::forward, &[2, 3, 6]);
+    check_gradients(|| GatedMlp::new(6, 9, Activation::QuickGelu).unwrap(), GatedMlp::forward, &[2, 3, 6]);
+    check_gradients(|| GatedMlp::new(6, 9, Activation::GeluTanh).unwrap(), GatedMlp::forward, &[2, 3, 6]);
 }
 
 /// Rotary embeddings have no parameters, and so no copy to load.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Tests of public behaviour, one module a file of the crate.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
 mod common;
 
 mod activation;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The sampler as its users see it, against an implementation in plain float64.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod distribution;
 mod draws;

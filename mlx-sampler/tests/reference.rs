@@ -14,15 +14,15 @@ pub(crate) fn probabilities(
     for &(id, bias) in &options.logit_bias {
         x[id as usize] += f64::from(bias);
     }
-    for id in 0..x.len() {
+    for (id, x) in x.iter_mut().enumerate() {
         let count = generated.iter().filter(|&&g| g as usize == id).count();
         let seen = count > 0 || prompt.iter().any(|&p| p as usize == id);
         if seen && let Some(penalty) = options.repetition_penalty.map(f64::from) {
-            x[id] = if x[id] > 0.0 { x[id] / penalty } else { x[id] * penalty };
+            *x = if *x > 0.0 { *x / penalty } else { *x * penalty };
         }
-        x[id] -= count as f64 * f64::from(options.frequency_penalty.unwrap_or(0.0));
+        *x -= count as f64 * f64::from(options.frequency_penalty.unwrap_or(0.0));
         if count > 0 {
-            x[id] -= f64::from(options.presence_penalty.unwrap_or(0.0));
+            *x -= f64::from(options.presence_penalty.unwrap_or(0.0));
         }
     }
     if options.is_greedy() {

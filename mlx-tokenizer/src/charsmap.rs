@@ -24,9 +24,13 @@ impl Charsmap {
         let (trie, strings) = rest
             .split_at_checked(size)
             .filter(|(trie, _)| !trie.is_empty() && trie.len() % 4 == 0)
-            .ok_or_else(|| format!("the character map's trie of {size} bytes does not fit into {}", rest.len()))?;
-        let strings = std::str::from_utf8(strings).map_err(|_| "the character map's strings are not UTF-8")?;
-        let units = trie.chunks_exact(4).filter_map(|unit| unit.try_into().ok().map(u32::from_le_bytes)).collect();
+            .ok_or_else(|| {
+                format!("the character map's trie of {size} bytes does not fit into {}", rest.len())
+            })?;
+        let strings =
+            std::str::from_utf8(strings).map_err(|_| "the character map's strings are not UTF-8")?;
+        let units =
+            trie.chunks_exact(4).filter_map(|unit| unit.try_into().ok().map(u32::from_le_bytes)).collect();
         Ok(Some(Charsmap { units, strings: strings.to_owned() }))
     }
 
@@ -97,7 +101,9 @@ mod tests {
 
     #[test]
     fn broken_maps_are_errors_or_match_nothing() {
-        for bytes in [&b"\x01\0"[..], b"\x04\0\0\0\0", b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0abc", b"\x03\0\0\0abc"] {
+        for bytes in
+            [&b"\x01\0"[..], b"\x04\0\0\0\0", b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0abc", b"\x03\0\0\0abc"]
+        {
             assert!(Charsmap::parse(bytes).is_err(), "{bytes:?}");
         }
         let mut latin = single();

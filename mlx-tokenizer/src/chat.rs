@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -99,6 +101,10 @@ pub struct ChatOptions {
     pub enable_thinking: Option<bool>,
     /// The name of the template, where the checkpoint has several. Default: `tool_use` with tools, else `default`.
     pub template: Option<String>,
+    /// How long rendering may take. Default: 30 s, which is a thousand times what any conversation takes. It ends
+    /// what the budget of steps does not see: an engine that compares or writes values which hold each other many
+    /// times over. The thread that does it cannot be stopped, and runs until the process ends.
+    pub time_limit: Duration,
     /// Any other variables; they take precedence over everything above.
     pub kwargs: Map<String, Value>,
 }
@@ -110,6 +116,7 @@ impl Default for ChatOptions {
             tools: None,
             enable_thinking: None,
             template: None,
+            time_limit: Duration::from_secs(30),
             kwargs: Map::new(),
         }
     }
@@ -131,7 +138,9 @@ pub struct ChatTemplate {
 
 impl fmt::Debug for ChatTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatTemplate").field("names", &self.names().collect::<Vec<_>>()).finish_non_exhaustive()
+        f.debug_struct("ChatTemplate")
+            .field("names", &self.names().collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,24 +189,29 @@ impl ChatTemplate {
 
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(steps));
-        let rendered = std::thread::scope(|scope| {
-            let work = || {
-                let text = generation_blocks(&source.text);
-                environment.render_named_str(&source.name, &text, Serde(&context)).map_err(|e| describe(source, &e))
-            };
-            let thread = std::thread::Builder::new().name("chat template".into()).stack_size(STACK);
-            match thread.spawn_scoped(scope, work) {
-                Ok(handle) => handle.join().unwrap_or_else(|_| {
-                    Err(Error::Template {
-                        path: source.path.clone(),
-                        line: 0,
-                        message: "the template engine failed inside".into(),
-                    })
-                }),
-                Err(error) => Err(Error::Io { path: source.path.clone(), source: error }),
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let moved = source.clone();
+        let work = move || {
+            let text = generation_blocks(&moved.text);
+            let rendered = environment
+                .render_named_str(&moved.name, &text, Serde(&context))
+                .map_err(|error| describe(&moved, &error));
+            // Nobody listens any more once the time is up.
+            let _ = sender.send(rendered);
+        };
+        std::thread::Builder::new()
+            .name("chat template".into())
+            .stack_size(STACK)
+            .spawn(work)
+            .map_err(|error| Error::Io { path: source.path.clone(), source: error })?;
+        let failed = |message: String| Error::Template { path: source.path.clone(), line: 0, message };
+        match receiver.recv_timeout(options.time_limit) {
+            Ok(rendered) => rendered,
+            Err(RecvTimeoutError::Timeout) => {
+                Err(failed(format!("the template takes longer than {:?}", options.time_limit)))
             }
-        })?;
-        Ok(rendered)
+            Err(RecvTimeoutError::Disconnected) => Err(failed("the template engine failed inside".into())),
+        }
     }
 
     fn choose(&self, options: &ChatOptions) -> Result<&Source> {
@@ -209,7 +223,10 @@ impl ChatTemplate {
         found.ok_or_else(|| {
             let names = self.names().collect::<Vec<_>>().join(", ");
             let wanted = options.template.as_deref().unwrap_or("default");
-            Error::Argument { argument: "template", message: format!("no template named {wanted:?}, there are: {names}") }
+            Error::Argument {
+                argument: "template",
+                message: format!("no template named {wanted:?}, there are: {names}"),
+            }
         })
     }
 }
@@ -217,7 +234,8 @@ impl ChatTemplate {
 /// A conversation is a list of objects, each with a role.
 fn check_messages<M: Serialize + ?Sized>(messages: &M) -> Result<Value> {
     let wrong = |message: String| Error::Argument { argument: "messages", message };
-    let messages = serde_json::to_value(messages).map_err(|e| wrong(format!("cannot be written as JSON: {e}")))?;
+    let messages =
+        serde_json::to_value(messages).map_err(|e| wrong(format!("cannot be written as JSON: {e}")))?;
     let Value::Array(list) = &messages else {
         return Err(wrong(format!("expected a list, found {}", special::kind(&messages))));
     };
@@ -232,7 +250,10 @@ fn check_messages<M: Serialize + ?Sized>(messages: &M) -> Result<Value> {
             }
             None if message.is_object() => return Err(wrong(format!("message {index} has no role"))),
             None => {
-                return Err(wrong(format!("message {index}: expected an object, found {}", special::kind(message))));
+                return Err(wrong(format!(
+                    "message {index}: expected an object, found {}",
+                    special::kind(message)
+                )));
             }
         }
     }
@@ -244,7 +265,9 @@ fn size(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64 + 2,
         Value::Array(list) => list.iter().map(size).sum::<u64>() + 2,
-        Value::Object(object) => object.iter().map(|(key, value)| key.len() as u64 + size(value) + 4).sum::<u64>() + 2,
+        Value::Object(object) => {
+            object.iter().map(|(key, value)| key.len() as u64 + size(value) + 4).sum::<u64>() + 2
+        }
         _ => 4,
     }
 }
@@ -295,8 +318,9 @@ fn environment() -> Environment<'static> {
 }
 
 fn strftime(format: &str, time: &jiff::ZonedDateTime) -> Result<String, minijinja::Error> {
-    jiff::fmt::strtime::format(format, time)
-        .map_err(|e| minijinja::Error::new(ErrorKind::InvalidOperation, format!("strftime_now({format:?}): {e}")))
+    jiff::fmt::strtime::format(format, time).map_err(|e| {
+        minijinja::Error::new(ErrorKind::InvalidOperation, format!("strftime_now({format:?}): {e}"))
+    })
 }
 
 /// Writes `generation` blocks as blocks that the engine knows.
@@ -370,7 +394,8 @@ fn generation_word(tag: &str) -> Option<(std::ops::Range<usize>, &'static str)> 
 
 /// The templates of a `chat_template` key: a string, or a list of named ones.
 pub(crate) fn sources_of(path: &Path, value: &Value) -> Result<Vec<Source>> {
-    let source = |name: &str, text: &str| Source { name: name.into(), path: path.to_owned(), text: text.into() };
+    let source =
+        |name: &str, text: &str| Source { name: name.into(), path: path.to_owned(), text: text.into() };
     match value {
         Value::Null => Ok(Vec::new()),
         Value::String(text) => Ok(vec![source("default", text)]),
@@ -387,7 +412,8 @@ pub(crate) fn sources_of(path: &Path, value: &Value) -> Result<Vec<Source>> {
             })
             .collect(),
         other => {
-            let message = format!("expected a string or a list of named templates, found {}", special::kind(other));
+            let message =
+                format!("expected a string or a list of named templates, found {}", special::kind(other));
             Err(Error::key(path, "chat_template", message))
         }
     }
@@ -456,8 +482,14 @@ mod tests {
         let named = sources_of(path, &json!([{"name": "tool_use", "template": "t"}])).unwrap();
         assert_eq!((named[0].name.as_str(), named[0].text.as_str()), ("tool_use", "t"));
         let error = sources_of(path, &json!([{"name": "a"}])).unwrap_err().to_string();
-        assert_eq!(error, "t.json: chat_template[0]: expected an object with the strings `name` and `template`");
+        assert_eq!(
+            error,
+            "t.json: chat_template[0]: expected an object with the strings `name` and `template`"
+        );
         let error = sources_of(path, &json!(3)).unwrap_err().to_string();
-        assert_eq!(error, "t.json: chat_template: expected a string or a list of named templates, found a number");
+        assert_eq!(
+            error,
+            "t.json: chat_template: expected a string or a list of named templates, found a number"
+        );
     }
 }

@@ -104,7 +104,9 @@ impl Decoder {
     }
 
     fn chain(stages: &[DecoderWrapper]) -> Option<Decoder> {
-        if let [DecoderWrapper::ByteLevel(_)] | [DecoderWrapper::ByteLevel(_), DecoderWrapper::Fuse(_)] = stages {
+        if let [DecoderWrapper::ByteLevel(_)] | [DecoderWrapper::ByteLevel(_), DecoderWrapper::Fuse(_)] =
+            stages
+        {
             return Some(Decoder::ByteLevel);
         }
         let mut pieces = Vec::new();
@@ -119,7 +121,11 @@ impl Decoder {
                 }
                 _ if fused => return None,
                 DecoderWrapper::Strip(s) => {
-                    pieces.push(PieceStage::Strip(Strip { content: s.content, start: s.start, stop: s.stop }));
+                    pieces.push(PieceStage::Strip(Strip {
+                        content: s.content,
+                        start: s.start,
+                        stop: s.stop,
+                    }));
                 }
                 DecoderWrapper::Metaspace(m) => pieces.push(PieceStage::Metaspace {
                     mark: m.get_replacement(),
@@ -236,7 +242,13 @@ impl State {
     }
 
     /// Sends one piece through the stages from `at` on, and adds what comes out at the end to `joined`.
-    fn through(&mut self, stages: &[PieceStage], at: usize, piece: String, joined: &mut String) -> Result<()> {
+    fn through(
+        &mut self,
+        stages: &[PieceStage],
+        at: usize,
+        piece: String,
+        joined: &mut String,
+    ) -> Result<()> {
         let Some(stage) = stages.get(at) else {
             joined.push_str(&piece);
             return Ok(());
@@ -247,7 +259,8 @@ impl State {
         let first = self.seen.get_mut(at).is_some_and(|seen| !mem::replace(seen, true));
         match stage {
             PieceStage::Each(wrapper) => {
-                let mapped = guard(|| wrapper.decode_chain(vec![piece])).map_err(|message| Error::Decode { message })?;
+                let mapped = guard(|| wrapper.decode_chain(vec![piece]))
+                    .map_err(|message| Error::Decode { message })?;
                 for piece in mapped {
                     self.through(stages, at + 1, piece, joined)?;
                 }
@@ -406,7 +419,9 @@ impl OwnedDecodeStream {
 
 impl fmt::Debug for OwnedDecodeStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedDecodeStream").field("held_bytes", &self.state.bytes.len()).finish_non_exhaustive()
+        f.debug_struct("OwnedDecodeStream")
+            .field("held_bytes", &self.state.bytes.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,28 @@ use crate::error::{Error, Result, guard};
 use crate::special::Special;
 use crate::{Engine, Tokenizer};
 
+/// More than the expressions that split a text can look back over.
+const LONGEST_WHITE_SPACE: usize = 900_000;
+
+/// Refuses what would be split wrongly.
+///
+/// The usual expressions look for white space that no word follows (`\s+(?!\S)`), and go back over all of it when one
+/// does. The engine gives up after a million steps, and `tokenizers` then takes all the rest for one word.
+fn check_white_space(text: &str) -> Result<()> {
+    if text.len() <= LONGEST_WHITE_SPACE {
+        return Ok(());
+    }
+    let mut run = 0;
+    for c in text.chars() {
+        run = if c.is_whitespace() { run + 1 } else { 0 };
+        if run > LONGEST_WHITE_SPACE {
+            let message = format!("it has more than {LONGEST_WHITE_SPACE} white-space characters in a row");
+            return Err(Error::Encode { message });
+        }
+    }
+    Ok(())
+}
+
 impl Tokenizer {
     /// Text → ids.
     ///
@@ -17,12 +39,13 @@ impl Tokenizer {
     /// Truncation and padding that a file asks for are left to the caller.
     ///
     /// # Errors
-    /// [`Error::Encode`] when the tokenizer has neither a piece for a character nor one for the unknown.
+    /// [`Error::Encode`] when the tokenizer fails, or when more than 900,000 white-space characters stand in a row.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
         // Where the configuration speaks, it replaces what the post-processor would do.
         let configured = self.special.add_bos.is_some() || self.special.add_eos.is_some();
         let mut ids = match &self.engine {
             Engine::Json { tokenizer, .. } => {
+                check_white_space(text)?;
                 let encoding = guard(|| tokenizer.encode_fast(text, add_special && !configured))
                     .map_err(|message| Error::Encode { message })?;
                 encoding.get_ids().to_vec()
@@ -144,5 +167,23 @@ impl Tokenizer {
             Engine::Json { tokenizer, .. } => tokenizer.id_to_token(id).map(Piece::Text),
             Engine::SentencePiece(model) => model.piece(id, skip_special),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_that_cannot_be_split_is_refused() {
+        let spaces = |count: usize| " ".repeat(count);
+        check_white_space(&spaces(LONGEST_WHITE_SPACE)).unwrap();
+        check_white_space(&format!("{}x{}", spaces(LONGEST_WHITE_SPACE), spaces(LONGEST_WHITE_SPACE)))
+            .unwrap();
+        let error = check_white_space(&format!("x{}x", spaces(LONGEST_WHITE_SPACE + 1))).unwrap_err();
+        assert!(
+            error.to_string().ends_with("it has more than 900000 white-space characters in a row"),
+            "{error}"
+        );
     }
 }

@@ -43,7 +43,7 @@ pub enum Error {
         message: String,
     },
     /// A chat template does not compile, fails, or refuses the conversation.
-    #[error("{}, line {line}: {message}", .path.display())]
+    #[error("{}{}: {message}", .path.display(), at_line(*.line))]
     Template {
         /// The file that the template stands in.
         path: PathBuf,
@@ -92,6 +92,11 @@ impl Error {
     }
 }
 
+/// ", line 3", or nothing where the line is not known.
+fn at_line(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(", line {line}") }
+}
+
 /// Runs code of another crate that indexes by what a file says, and turns its panic into a message.
 ///
 /// The checks before each use leave no panic that we know of; a checkpoint comes from anywhere, so a caller is
@@ -124,7 +129,8 @@ mod tests {
 
     #[test]
     fn messages_name_file_and_key() {
-        let error = Error::key(Path::new("m/config.json"), "eos_token_id", "expected an integer, found a string");
+        let error =
+            Error::key(Path::new("m/config.json"), "eos_token_id", "expected an integer, found a string");
         assert_eq!(error.to_string(), "m/config.json: eos_token_id: expected an integer, found a string");
     }
 }

@@ -91,7 +91,8 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<Loaded> {
     }
     let file: File<&RawValue> =
         serde_json::from_str(text).map_err(|e| Error::file(path, format!("not a tokenizer: {e}")))?;
-    let kind: Kind = part(path, "model", Some(file.model))?.ok_or_else(|| Error::key(path, "model", "is null"))?;
+    let kind: Kind =
+        part(path, "model", Some(file.model))?.ok_or_else(|| Error::key(path, "model", "is null"))?;
     if kind.kind.as_deref().map_or(kind.merges.is_some(), |k| k == "BPE") {
         // It says that it is BPE and could not be read as that, so this gives the reason.
         part::<BpeFile>(path, "model", Some(file.model))?;
@@ -119,8 +120,13 @@ fn assemble<M>(
     let mut tokenizer = Tokenizer::new(model);
     // The normaliser comes before the added tokens, which are matched in their normalised form.
     let normalizer: Option<tokenizers::NormalizerWrapper> = part(path, "normalizer", file.normalizer)?;
-    guard(|| tokenizer.with_normalizer(normalizer).map(|_| ())).map_err(|m| Error::key(path, "normalizer", m))?;
-    tokenizer.with_pre_tokenizer(part::<tokenizers::PreTokenizerWrapper>(path, "pre_tokenizer", file.pre_tokenizer)?);
+    guard(|| tokenizer.with_normalizer(normalizer).map(|_| ()))
+        .map_err(|m| Error::key(path, "normalizer", m))?;
+    tokenizer.with_pre_tokenizer(part::<tokenizers::PreTokenizerWrapper>(
+        path,
+        "pre_tokenizer",
+        file.pre_tokenizer,
+    )?);
     tokenizer.with_post_processor(part::<tokenizers::PostProcessorWrapper>(
         path,
         "post_processor",
@@ -171,12 +177,8 @@ fn build_bpe(path: &Path, file: BpeFile, added: &[Added]) -> Result<(BPE, usize)
 
     // The builder numbers tokens that the model lacks by counting on from its size, whatever ids the file gives
     // them. Where that would differ, for instance after a hole, the model is told the file's ids first.
-    let mut next = vocab.len();
-    let mut counted_on = true;
-    for a in added.iter().filter(|a| !vocab.contains_key(&a.token.content)) {
-        counted_on &= a.id as usize == next;
-        next += 1;
-    }
+    let missing = added.iter().filter(|a| !vocab.contains_key(&a.token.content));
+    let counted_on = (vocab.len()..).zip(missing).all(|(next, a)| a.id as usize == next);
     if !counted_on {
         for a in added {
             vocab.entry(a.token.content.clone()).or_insert(a.id);

@@ -34,8 +34,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod chat;
 mod charsmap;
+mod chat;
 mod decode;
 mod encode;
 mod error;
@@ -141,7 +141,11 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`render_chat`](Tokenizer::render_chat) and [`encode`](Tokenizer::encode).
-    pub fn encode_chat<M: Serialize + ?Sized>(&self, messages: &M, options: &ChatOptions) -> Result<Vec<u32>> {
+    pub fn encode_chat<M: Serialize + ?Sized>(
+        &self,
+        messages: &M,
+        options: &ChatOptions,
+    ) -> Result<Vec<u32>> {
         self.encode(&self.render_chat(messages, options)?, false)
     }
 }
@@ -153,4 +157,16 @@ impl Tokenizer {
 /// [`Error::Io`], [`Error::File`] and [`Error::Key`] for a file that cannot be read or does not make sense.
 pub fn eos_ids(dir: impl AsRef<Path>) -> Result<Vec<u32>> {
     load::eos_ids(dir.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_a_tokenizer() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Tokenizer>();
+        shared::<OwnedDecodeStream>();
+    }
 }

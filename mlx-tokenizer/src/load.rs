@@ -42,7 +42,8 @@ pub(crate) fn from_dir(dir: &Path) -> Result<Tokenizer> {
     let json_path = dir.join(TOKENIZER_JSON);
     let model_path = dir.join(TOKENIZER_MODEL);
     let (engine, decoder, vocab_size) = if let Some(bytes) = read(&json_path)? {
-        let text = String::from_utf8(bytes).map_err(|_| Error::file(&json_path, "not a tokenizer: it is not UTF-8"))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::file(&json_path, "not a tokenizer: it is not UTF-8"))?;
         let loaded = json::read(&json_path, &text)?;
         let decoder = Decoder::new(loaded.tokenizer.get_decoder());
         let special: HashSet<u32> = loaded.special.into_iter().collect();
@@ -87,8 +88,11 @@ pub(crate) fn eos_ids(dir: &Path) -> Result<Vec<u32>> {
 /// Tokens that `tokenizer_config.json` or `added_tokens.json` adds to a `tokenizer.model`.
 fn extra_tokens(dir: &Path, config_path: &Path, config: Option<&Map<String, Value>>) -> Result<Vec<Extra>> {
     let mut extra = Vec::new();
-    if let Some(added) = config.and_then(|config| config.get("added_tokens_decoder")).filter(|added| !added.is_null()) {
-        let wrong = |id: &str, message: &str| Error::key(config_path, format!("added_tokens_decoder.{id}"), message);
+    if let Some(added) =
+        config.and_then(|config| config.get("added_tokens_decoder")).filter(|added| !added.is_null())
+    {
+        let wrong =
+            |id: &str, message: &str| Error::key(config_path, format!("added_tokens_decoder.{id}"), message);
         let Value::Object(added) = added else {
             let message = format!("expected an object, found {}", kind(added));
             return Err(Error::key(config_path, "added_tokens_decoder", message));
@@ -96,7 +100,8 @@ fn extra_tokens(dir: &Path, config_path: &Path, config: Option<&Map<String, Valu
         for (key, token) in added {
             let id = key.parse().map_err(|_| wrong(key, "is no id"))?;
             let content = token.get("content").and_then(Value::as_str);
-            let content = content.ok_or_else(|| wrong(key, "expected an object with the string `content`"))?;
+            let content =
+                content.ok_or_else(|| wrong(key, "expected an object with the string `content`"))?;
             let special = token.get("special").and_then(Value::as_bool).unwrap_or(false);
             extra.push(Extra { id, content: content.to_owned(), special });
         }
@@ -113,7 +118,11 @@ fn extra_tokens(dir: &Path, config_path: &Path, config: Option<&Map<String, Valu
 }
 
 /// The templates from the first place that has any, and the named ones beside it.
-fn chat_template(dir: &Path, config_path: &Path, config: Option<&Map<String, Value>>) -> Result<Option<ChatTemplate>> {
+fn chat_template(
+    dir: &Path,
+    config_path: &Path,
+    config: Option<&Map<String, Value>>,
+) -> Result<Option<ChatTemplate>> {
     let mut sources = Vec::new();
     let jinja = dir.join("chat_template.jinja");
     if let Some(text) = read_text(&jinja)? {
@@ -142,7 +151,9 @@ fn chat_template(dir: &Path, config_path: &Path, config: Option<&Map<String, Val
             }
         }
     }
-    if sources.is_empty() && let Some(value) = config.and_then(|config| config.get("chat_template")) {
+    if sources.is_empty()
+        && let Some(value) = config.and_then(|config| config.get("chat_template"))
+    {
         sources = sources_of(config_path, value)?;
     }
     if sources.is_empty() {

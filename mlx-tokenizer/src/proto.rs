@@ -65,7 +65,10 @@ impl<'a> Reader<'a> {
                 Field::Bytes(self.take(length)?)
             }
             5 => Field::Fixed32(
-                self.take(4)?.try_into().map(u32::from_le_bytes).map_err(|_| "a float is cut off".to_owned())?,
+                self.take(4)?
+                    .try_into()
+                    .map(u32::from_le_bytes)
+                    .map_err(|_| "a float is cut off".to_owned())?,
             ),
             other => return Err(format!("field {number} has the unknown wire type {other}")),
         };
@@ -147,8 +150,12 @@ impl Model {
                     let id = model.pieces.len();
                     model.pieces.push(parse_piece(piece).map_err(|e| format!("piece {id}: {e}"))?);
                 }
-                (2, Field::Bytes(spec)) => model.trainer_spec(spec).map_err(|e| format!("trainer_spec: {e}"))?,
-                (3, Field::Bytes(spec)) => model.normalizer_spec(spec).map_err(|e| format!("normalizer_spec: {e}"))?,
+                (2, Field::Bytes(spec)) => {
+                    model.trainer_spec(spec).map_err(|e| format!("trainer_spec: {e}"))?
+                }
+                (3, Field::Bytes(spec)) => {
+                    model.normalizer_spec(spec).map_err(|e| format!("normalizer_spec: {e}"))?
+                }
                 (5, Field::Bytes(spec)) => {
                     let mut reader = Reader { rest: spec };
                     while let Some(field) = reader.next().map_err(|e| format!("denormalizer_spec: {e}"))? {
@@ -253,7 +260,10 @@ mod tests {
         let cases: [(&[u8], &str); 9] = [
             (&[0x0a], "a number is cut off at the end"),
             (&[0x0a, 0x80], "a number is cut off at the end"),
-            (&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], "a number has more than 64 bits"),
+            (
+                &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+                "a number has more than 64 bits",
+            ),
             (&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], "bytes, with 0 bytes left"),
             (&[0x0a, 5, 1, 2], "a field of 5 bytes, with 2 bytes left"),
             (&[0x00, 0], "a field has the number 0"),

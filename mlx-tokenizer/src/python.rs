@@ -143,15 +143,16 @@ fn float_repr(float: f64) -> String {
 }
 
 /// The `tojson` filter as transformers defines it: `json.dumps` without escaping for HTML.
-pub(crate) fn tojson(
-    state: &State,
-    value: &Value,
-    args: Rest<ValueOrKwargs>,
-) -> Result<Value, Error> {
+pub(crate) fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = args.into_values();
     type Positional = Option<Value>;
-    let (ensure_ascii, indent, separators, sort_keys, kwargs): (Positional, Positional, Positional, Positional, Kwargs) =
-        from_args(&args)?;
+    let (ensure_ascii, indent, separators, sort_keys, kwargs): (
+        Positional,
+        Positional,
+        Positional,
+        Positional,
+        Kwargs,
+    ) = from_args(&args)?;
     let either = |positional: Option<Value>, key: &str| -> Result<Option<Value>, Error> {
         let named: Option<Value> = kwargs.get(key)?;
         Ok(positional.or(named).filter(|v| !v.is_none() && !v.is_undefined()))
@@ -176,7 +177,9 @@ pub(crate) fn tojson(
             let pair = pair.try_iter()?.collect::<Vec<_>>();
             match pair.as_slice() {
                 [item, key] => (item.to_string(), key.to_string()),
-                other => return Err(invalid(format!("tojson: expected two separators, found {}", other.len()))),
+                other => {
+                    return Err(invalid(format!("tojson: expected two separators, found {}", other.len())));
+                }
             }
         }
         None if indent.is_some() => (",".to_owned(), ": ".to_owned()),

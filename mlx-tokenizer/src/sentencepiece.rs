@@ -60,7 +60,8 @@ impl SentencePiece {
         if model.pieces.is_empty() {
             return Err(Error::file(path, "not a SentencePiece model: it has no pieces"));
         }
-        let unsupported = |what: &str| Error::file(path, format!("{what} is not supported, only SentencePiece BPE"));
+        let unsupported =
+            |what: &str| Error::file(path, format!("{what} is not supported, only SentencePiece BPE"));
         match model.model_type {
             2 => {}
             1 => return Err(unsupported("a unigram model")),
@@ -104,11 +105,14 @@ impl SentencePiece {
         for token in extra {
             built.add(path, token)?;
         }
-        let named = [("bos_token", model.bos_piece), ("eos_token", model.eos_piece), ("pad_token", model.pad_piece)];
+        let named =
+            [("bos_token", model.bos_piece), ("eos_token", model.eos_piece), ("pad_token", model.pad_piece)];
         built.names = named
             .into_iter()
             .filter(|(_, text)| built.kind_of(text) == Some(Kind::Control))
-            .chain(built.pieces.iter().find(|p| p.kind == Kind::Unknown).map(|p| ("unk_token", p.text.clone())))
+            .chain(
+                built.pieces.iter().find(|p| p.kind == Kind::Unknown).map(|p| ("unk_token", p.text.clone())),
+            )
             .collect();
         Ok(built)
     }
@@ -123,7 +127,9 @@ impl SentencePiece {
             Some(&id) if id == token.id => {
                 let at = id as usize;
                 let kind = self.pieces.get(at).map(|piece| piece.kind);
-                if token.special && let Some(special) = self.special.get_mut(at) {
+                if token.special
+                    && let Some(special) = self.special.get_mut(at)
+                {
                     *special = true;
                 }
                 // User-defined pieces are found in the normalised text in any case.
@@ -139,7 +145,8 @@ impl SentencePiece {
             None => {
                 if (token.id as usize) < self.pieces.len() {
                     let found = self.pieces.get(token.id as usize).map_or("", |piece| piece.text.as_str());
-                    let message = format!("{:?} takes the place of {found:?} of tokenizer.model", token.content);
+                    let message =
+                        format!("{:?} takes the place of {found:?} of tokenizer.model", token.content);
                     return Err(Error::key(path, key(), message));
                 }
                 self.verbatim.insert(&token.content, token.id);
@@ -167,7 +174,10 @@ impl SentencePiece {
     }
 
     pub(crate) fn vocab_size(&self) -> usize {
-        self.beyond.keys().next_back().map_or(self.pieces.len(), |id| (*id as usize + 1).max(self.pieces.len()))
+        self.beyond
+            .keys()
+            .next_back()
+            .map_or(self.pieces.len(), |id| (*id as usize + 1).max(self.pieces.len()))
     }
 
     pub(crate) fn id(&self, token: &str) -> Option<u32> {
@@ -198,7 +208,9 @@ impl SentencePiece {
         Some(match piece.kind {
             Kind::Byte => byte_piece(&piece.text).map_or(Piece::Verbatim(piece.text.clone()), Piece::Byte),
             Kind::Unknown => Piece::Verbatim(self.unk_surface.clone()),
-            Kind::Control | Kind::Normal | Kind::UserDefined | Kind::Unused => Piece::Text(piece.text.clone()),
+            Kind::Control | Kind::Normal | Kind::UserDefined | Kind::Unused => {
+                Piece::Text(piece.text.clone())
+            }
         })
     }
 
@@ -273,7 +285,8 @@ impl SentencePiece {
             match part {
                 Part::Match(id) => ids.push(id),
                 Part::Text(run) => {
-                    let tokens = guard(|| self.bpe.tokenize(run)).map_err(|message| Error::Encode { message })?;
+                    let tokens =
+                        guard(|| self.bpe.tokenize(run)).map_err(|message| Error::Encode { message })?;
                     ids.extend(tokens.iter().map(|token| token.id));
                 }
             }
@@ -344,7 +357,11 @@ fn build_bpe(path: &Path, model: &Model, ids: &HashMap<String, u32>) -> Result<B
             if let (Some(a), Some(b)) = (plain(a), plain(b)) {
                 if piece.kind == Kind::Unused {
                     // SentencePiece merges to it and takes it apart again at the end, which pairs cannot express.
-                    return Err(Error::key(path, format!("piece {id}"), "is of the type unused, and can be merged to"));
+                    return Err(Error::key(
+                        path,
+                        format!("piece {id}"),
+                        "is of the type unused, and can be merged to",
+                    ));
                 }
                 pairs.push((piece.score, id, a, b));
             }

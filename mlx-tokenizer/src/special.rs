@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
+/// Keys whose value is a token wherever they appear. Other keys that end in `_token` may be anything.
+const KNOWN: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
 /// What the files beside the tokenizer say about special tokens.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Special {
@@ -26,12 +30,18 @@ impl Special {
                 "add_eos_token" => self.add_eos = self.add_eos.or(flag(path, key, value)?),
                 "additional_special_tokens" => {
                     let Value::Array(list) = value else { continue };
-                    let names = list.iter().map(|token| content(path, key, token)).collect::<Result<Vec<_>>>()?;
+                    let names =
+                        list.iter().map(|token| content(path, key, token)).collect::<Result<Vec<_>>>()?;
                     let names = names.into_iter().flatten().map(Value::from).collect::<Vec<_>>();
                     self.names.entry(key.clone()).or_insert(Value::Array(names));
                 }
                 _ if key.ends_with("_token") => {
-                    if let Some(name) = content(path, key, value)? {
+                    let name = match content(path, key, value) {
+                        // Only the names that every tokenizer knows have to be names.
+                        Err(error) if KNOWN.contains(&key.as_str()) => return Err(error),
+                        other => other.unwrap_or(None),
+                    };
+                    if let Some(name) = name {
                         self.names.entry(key.clone()).or_insert(Value::from(name));
                     }
                 }
@@ -140,8 +150,10 @@ mod tests {
             (json!([1, [2]]), "a list"),
         ] {
             let error =
-                eos_of(Path::new("config.json"), &map(json!({"eos_token_id": value})), &mut Vec::new()).unwrap_err();
-            let expected = format!("config.json: eos_token_id: expected an id or a list of ids, found {found}");
+                eos_of(Path::new("config.json"), &map(json!({"eos_token_id": value})), &mut Vec::new())
+                    .unwrap_err();
+            let expected =
+                format!("config.json: eos_token_id: expected an id or a list of ids, found {found}");
             assert_eq!(error.to_string(), expected);
         }
     }
@@ -150,11 +162,14 @@ mod tests {
     fn names_are_strings_or_objects_and_the_first_file_wins() {
         let mut special = Special::default();
         let config = json!({"bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>", "pad_token": null,
-            "add_bos_token": true, "split_special_token": false, "additional_special_tokens": ["a", {"content": "b"}]});
+            "add_bos_token": true, "split_special_token": false, "image_token": "<i>", "other_token": 7, "additional_special_tokens": ["a", {"content": "b"}]});
         special.read(Path::new("tokenizer_config.json"), &map(config)).unwrap();
-        special.read(Path::new("special_tokens_map.json"), &map(json!({"bos_token": "x", "pad_token": "p"}))).unwrap();
+        special
+            .read(Path::new("special_tokens_map.json"), &map(json!({"bos_token": "x", "pad_token": "p"})))
+            .unwrap();
         assert_eq!((special.name("bos_token"), special.name("eos_token")), (Some("<s>"), Some("</s>")));
-        assert_eq!(special.name("pad_token"), Some("p"));
+        assert_eq!((special.name("pad_token"), special.name("image_token")), (Some("p"), Some("<i>")));
+        assert_eq!(special.name("other_token"), None);
         assert_eq!((special.add_bos, special.add_eos), (Some(true), None));
         assert_eq!(special.names["additional_special_tokens"], json!(["a", "b"]));
 

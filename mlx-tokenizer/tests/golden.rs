@@ -40,7 +40,9 @@ fn check(dir: &Path) -> usize {
         if let Some(special) = case.get("special") {
             let found = tokenizer.encode(text, true).unwrap();
             if found != ids(special) {
-                wrong.push(format!("encode {text:?} with special tokens\n   found {found:?}\nexpected {special}"));
+                wrong.push(format!(
+                    "encode {text:?} with special tokens\n   found {found:?}\nexpected {special}"
+                ));
             }
         }
         let whole = tokenizer.decode(&found, false).unwrap();
@@ -57,17 +59,34 @@ fn check(dir: &Path) -> usize {
             let expected = expected.as_str().unwrap();
             let (whole, parts) = (tokenizer.decode(&ids, skip).unwrap(), streamed(&tokenizer, &ids, skip));
             if whole != expected || parts != expected {
-                wrong.push(format!("decode {ids:?}, {key}\n   found {whole:?}\nstreamed {parts:?}\nexpected {expected:?}"));
+                wrong.push(format!(
+                    "decode {ids:?}, {key}\n   found {whole:?}\nstreamed {parts:?}\nexpected {expected:?}"
+                ));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}: {} of {count} are wrong\n{}", dir.display(), wrong.len(), wrong[..wrong.len().min(6)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}: {} of {count} are wrong\n{}",
+        dir.display(),
+        wrong.len(),
+        wrong[..wrong.len().min(6)].join("\n")
+    );
     count
 }
 
 #[test]
 fn byte_level_bpe_agrees_with_python() {
     assert!(check(&golden_dir("qwen")) > 150);
+}
+
+#[test]
+fn long_runs_of_white_space_are_split_before_the_word() {
+    let tokenizer = Tokenizer::from_dir(golden_dir("qwen")).unwrap();
+    let word = tokenizer.encode(" a", false).unwrap();
+    let ids = tokenizer.encode(&format!("{}a", " ".repeat(100_000)), false).unwrap();
+    assert!(ids.ends_with(&word));
+    assert!(tokenizer.encode(&" ".repeat(2_000_000), false).is_err());
 }
 
 #[test]

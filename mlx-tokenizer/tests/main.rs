@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Tests of what the crate does as a whole, against what the Python libraries do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod bad;
 mod chat;

@@ -38,7 +38,7 @@ pub fn write(workspace: &Workspace) -> Result<()> {
 /// Compares the bindings with those that would be written.
 ///
 /// # Errors
-/// As [`write`], and when they differ.
+/// As [`write()`], and when they differ.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let Some(new) = generate(workspace, "bindings", &["--check"])? else { return Ok(()) };
     let path = workspace.root.join(FILE);

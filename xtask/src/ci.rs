@@ -11,12 +11,14 @@ use anyhow::{Context, Result, ensure};
 use crate::workspace::{Workspace, cargo, run};
 use crate::{bindings, pins, tidy};
 
-/// All tests and doc tests of the workspace; `options` go to `cargo test`.
+/// All tests and doc tests; `options` go to `cargo test`, where `-p` chooses a crate instead of the whole workspace.
 ///
 /// # Errors
 /// When one fails.
 pub fn test(workspace: &Workspace, options: &[&str]) -> Result<()> {
-    workspace.cargo(["test", "--workspace"].iter().chain(options))
+    let chosen = options.iter().any(|option| option.starts_with("-p") || option.starts_with("--package"));
+    let all: &[&str] = if chosen { &["test"] } else { &["test", "--workspace"] };
+    workspace.cargo(all.iter().chain(options))
 }
 
 /// Formatting and clippy, warnings as errors.

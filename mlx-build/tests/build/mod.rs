@@ -86,6 +86,14 @@ fn a_failing_index_is_told_from_a_missing_pip() {
 }
 
 #[test]
+fn an_index_that_gives_nothing_is_an_error_too() {
+    let machine = Machine::new();
+    machine.program("python3", "echo 'Python 3.12.0'");
+    let message = machine.build().unwrap_err().to_string();
+    assert!(message.contains("no file of that name") && message.contains("mlx_cpu-0.32.2"), "{message}");
+}
+
+#[test]
 fn without_a_compiler_nothing_is_fetched_and_it_is_said_how_to_get_one() {
     let machine = Machine::new();
     let error = machine.without("c++").build().unwrap_err();
@@ -164,7 +172,7 @@ fn a_build_that_was_killed_is_started_again_once_its_programs_have_ended() {
     })
     .unwrap();
     assert!(said.iter().any(|line| line.starts_with("waiting")), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("interrupted")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("did not end well")), "{said:?}");
     assert_eq!(fs::read_to_string(&library).unwrap(), "whole\n");
     assert_eq!(machine.calls(), ["download", "build", "build"]);
 }

@@ -45,7 +45,8 @@ pub(crate) fn run(plan: Bench) -> Result<(), Failure> {
         let needed = length.saturating_add(test.depth).saturating_add(1);
         if needed > context {
             let name = name(test.kind);
-            let message = format!("{name} at depth {} needs {needed} positions, the model has {context}", test.depth);
+            let message =
+                format!("{name} at depth {} needs {needed} positions, the model has {context}", test.depth);
             return Err(Failure::Usage(message));
         }
     }
@@ -100,7 +101,10 @@ fn once(model: &Model, test: Test) -> Result<f64, Failure> {
             let generation = stream(test.depth + length, 1)?;
             if generation.cached_tokens != test.depth {
                 let cached = generation.cached_tokens;
-                return Err(Failure::new(format_args!("the cache holds {cached} tokens instead of {}", test.depth)));
+                return Err(Failure::new(format_args!(
+                    "the cache holds {cached} tokens instead of {}",
+                    test.depth
+                )));
             }
             Ok(generation.prefill_tps)
         }
@@ -129,9 +133,14 @@ fn name(kind: Kind) -> String {
 fn row(measurement: &Measurement, first: bool) -> String {
     let mut text = String::new();
     if first {
-        let _ = writeln!(text, "{:<8} {:>7} {:>12} {:>12} {:>12} {:>12}", "test", "depth", "tokens/s", "min", "max", "memory");
+        let _ = writeln!(
+            text,
+            "{:<8} {:>7} {:>12} {:>12} {:>12} {:>12}",
+            "test", "depth", "tokens/s", "min", "max", "memory"
+        );
     }
-    let Measurement { test, depth, tokens_per_second: Rates { median, min, max }, peak_memory_bytes } = measurement;
+    let Measurement { test, depth, tokens_per_second: Rates { median, min, max }, peak_memory_bytes } =
+        measurement;
     let memory = report::bytes(*peak_memory_bytes);
     let _ = writeln!(text, "{test:<8} {depth:>7} {median:>12.2} {min:>12.2} {max:>12.2} {memory:>12}");
     text
@@ -142,7 +151,8 @@ impl Rates {
         rates.sort_by(f64::total_cmp);
         let at = |index: usize| rates.get(index).copied().unwrap_or_default();
         let middle = rates.len() / 2;
-        let median = if rates.len() % 2 == 1 { at(middle) } else { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 };
+        let median =
+            if rates.len() % 2 == 1 { at(middle) } else { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 };
         Self { median, min: at(0), max: at(rates.len().saturating_sub(1)) }
     }
 }

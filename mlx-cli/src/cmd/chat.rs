@@ -36,7 +36,9 @@ impl<'l> Line<'l> {
             ("exit", "") => Self::Exit,
             ("system", text) => Self::System(text.trim()),
             // A path or a fraction may begin with a stroke, too.
-            (name, _) if name.chars().all(|c| c.is_ascii_lowercase()) && !name.is_empty() => Self::Unknown(name),
+            (name, _) if name.chars().all(|c| c.is_ascii_lowercase()) && !name.is_empty() => {
+                Self::Unknown(name)
+            }
             _ => Self::Say(line),
         }
     }
@@ -55,11 +57,17 @@ pub(crate) fn run(plan: Chat, interrupt: &Interrupt) -> Result<(), Failure> {
     let model = load(&plan.dir)?;
     match model.tokenizer() {
         None => return Err(mlx_models::Error::NoTokenizer.into()),
-        Some(tokenizer) if tokenizer.chat_template().is_none() => return Err(mlx_models::Error::NoChatTemplate.into()),
+        Some(tokenizer) if tokenizer.chat_template().is_none() => {
+            return Err(mlx_models::Error::NoChatTemplate.into());
+        }
         Some(_) => {}
     }
-    let mut conversation =
-        Conversation { session: model.session(), system: plan.system, turns: Vec::new(), options: plan.options };
+    let mut conversation = Conversation {
+        session: model.session(),
+        system: plan.system,
+        turns: Vec::new(),
+        options: plan.options,
+    };
     let stdin = io::stdin();
     let attended = stdin.is_terminal();
     if attended {
@@ -90,7 +98,9 @@ pub(crate) fn run(plan: Chat, interrupt: &Interrupt) -> Result<(), Failure> {
                 conversation.system = (!text.is_empty()).then(|| text.to_owned());
                 conversation.turns.clear();
             }
-            Line::Unknown(name) => report::note(format_args!("/{name} is no command; /reset, /system TEXT and /exit are")),
+            Line::Unknown(name) => {
+                report::note(format_args!("/{name} is no command; /reset, /system TEXT and /exit are"))
+            }
             Line::Say(text) => match conversation.answer(text, interrupt) {
                 Ok(generation) => report::figures(&generation, model.load_seconds()),
                 // One message that is too long, say, is no reason to lose the conversation.
@@ -111,10 +121,12 @@ impl Conversation<'_> {
     fn answer(&mut self, text: &str, interrupt: &Interrupt) -> Result<Generation, Failure> {
         let system = self.system.iter().map(|text| Message::system(text.as_str()));
         let question = Message::user(text);
-        let messages: Vec<Message> = system.chain(self.turns.iter().cloned()).chain([question.clone()]).collect();
+        let messages: Vec<Message> =
+            system.chain(self.turns.iter().cloned()).chain([question.clone()]).collect();
         let ids = self.session.model().chat_prompt(&messages, &ChatOptions::default())?;
         let options = interruptible(self.options.clone(), interrupt);
-        let generation = interrupt.softened(|| follow(self.session.stream(&ids, &options)?, interrupt, true))?;
+        let generation =
+            interrupt.softened(|| follow(self.session.stream(&ids, &options)?, interrupt, true))?;
         self.turns.push(question);
         self.turns.push(Message::assistant(generation.text.clone().unwrap_or_default()));
         Ok(generation)

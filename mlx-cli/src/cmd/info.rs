@@ -121,7 +121,8 @@ impl Facts {
             (false, _) => "none",
         };
         line("tokenizer", tokenizer.into());
-        let Memory { weights_bytes, cache_bytes_per_1k_tokens, cache_bytes_windows, full_context_bytes } = self.memory;
+        let Memory { weights_bytes, cache_bytes_per_1k_tokens, cache_bytes_windows, full_context_bytes } =
+            self.memory;
         let windows = match cache_bytes_windows {
             0 => String::new(),
             bytes => format!(" and {} for windows", report::bytes(bytes)),
@@ -165,7 +166,8 @@ impl Memory {
         // Keys and values have the dtype of the activations, which is that of the floating weights.
         let floating = dtypes.iter().filter(|(dtype, _)| dtype.is_float()).max_by_key(|(_, bytes)| **bytes);
         let size = floating.map_or(Dtype::Float32, |(dtype, _)| *dtype).size();
-        let per_token = 2usize.saturating_mul(spec.kv_heads).saturating_mul(spec.head_dim).saturating_mul(size);
+        let per_token =
+            2usize.saturating_mul(spec.kv_heads).saturating_mul(spec.head_dim).saturating_mul(size);
         let (mut growing, mut windows) = (0usize, 0usize);
         for layer in model.network().make_cache()?.layers() {
             match layer {

@@ -10,7 +10,9 @@ pub(crate) mod tokenize;
 
 use std::path::Path;
 
-use mlx_models::{CancelToken, GenerateOptions, Generation, LoadOptions, Model, Progress, TokenStream, load_with};
+use mlx_models::{
+    CancelToken, GenerateOptions, Generation, LoadOptions, Model, Progress, TokenStream, load_with,
+};
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;

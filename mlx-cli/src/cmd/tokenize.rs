@@ -37,7 +37,10 @@ pub(crate) fn run(plan: Tokenize) -> Result<(), Failure> {
         }
         Input::Ids(ids) => {
             if let Some(id) = ids.iter().find(|&&id| tokenizer.token(id).is_none()) {
-                let message = format_args!("--decode: token id {id} is not in the vocabulary of {}", plan.dir.display());
+                let message = format_args!(
+                    "--decode: token id {id} is not in the vocabulary of {}",
+                    plan.dir.display()
+                );
                 return Err(Failure::new(message));
             }
             (tokenizer.decode(&ids, false)?, ids)

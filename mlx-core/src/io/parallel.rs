@@ -46,10 +46,15 @@ pub(super) fn take_all(
     };
 
     let on_cpu = Stream::current()?.device()?.kind()? == DeviceKind::Cpu;
-    let helpers = if on_cpu { thread::available_parallelism().map_or(1, usize::from).min(THREADS) - 1 } else { 0 };
+    let helpers =
+        if on_cpu { thread::available_parallelism().map_or(1, usize::from).min(THREADS) - 1 } else { 0 };
     let mut arrays: Vec<Option<Array>> = jobs.iter().map(|_| None).collect();
-    let small: Vec<usize> =
-        jobs.iter().enumerate().filter(|(_, (_, job))| helpers > 0 && job.nbytes <= PIECE).map(|(i, _)| i).collect();
+    let small: Vec<usize> = jobs
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, job))| helpers > 0 && job.nbytes <= PIECE)
+        .map(|(i, _)| i)
+        .collect();
     let next = AtomicUsize::new(0);
     let take_next = || small.get(next.fetch_add(1, Ordering::Relaxed)).copied();
 

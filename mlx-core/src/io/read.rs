@@ -72,7 +72,10 @@ impl SafetensorsFile {
             return Err(Error::file(path, "not a regular file"));
         }
         if length.len() < 8 {
-            return Err(Error::file(path, format!("not a safetensors file: only {} bytes long", length.len())));
+            return Err(Error::file(
+                path,
+                format!("not a safetensors file: only {} bytes long", length.len()),
+            ));
         }
         // A private, writable map: where the backend uses the pages in place and an op may overwrite its operand, the
         // file stays as it is. Nothing is reserved for copies that nearly never happen.
@@ -80,8 +83,8 @@ impl SafetensorsFile {
         // required in the module's documentation, and checked before each tensor.
         let map = unsafe { MmapOptions::new().no_reserve_swap().map_copy(&file) }
             .map_err(|source| Error::io(path, source))?;
-        let (header_length, header) =
-            SafeTensors::read_metadata(&map).map_err(|e| Error::file(path, format!("not a safetensors file: {e}")))?;
+        let (header_length, header) = SafeTensors::read_metadata(&map)
+            .map_err(|e| Error::file(path, format!("not a safetensors file: {e}")))?;
         let names = header.offset_keys();
         Ok(Self {
             path: path.to_path_buf(),
@@ -116,15 +119,14 @@ impl SafetensorsFile {
     /// [`Error::Tensor`] when the file has no such tensor, or when its element type or shape fits no array.
     pub fn info(&self, name: &str) -> Result<TensorInfo> {
         let info = self.header.info(name).ok_or_else(|| self.wrong(name, "there is none of this name"))?;
-        let dtype = dtype_from_file(info.dtype)
-            .ok_or_else(|| self.wrong(name, format!("elements of type {:?} are not supported", info.dtype)))?;
-        let shape = info
-            .shape
-            .iter()
-            .map(|&dim| i32::try_from(dim))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| self.wrong(name, format!("shape {:?} has an axis longer than {}", info.shape, i32::MAX)))?;
-        let nbytes = element_count("load", &shape, dtype).map_err(|e| self.wrong(name, e.to_string()))? * dtype.size();
+        let dtype = dtype_from_file(info.dtype).ok_or_else(|| {
+            self.wrong(name, format!("elements of type {:?} are not supported", info.dtype))
+        })?;
+        let shape = info.shape.iter().map(|&dim| i32::try_from(dim)).collect::<Result<Vec<_>, _>>().map_err(
+            |_| self.wrong(name, format!("shape {:?} has an axis longer than {}", info.shape, i32::MAX)),
+        )?;
+        let nbytes =
+            element_count("load", &shape, dtype).map_err(|e| self.wrong(name, e.to_string()))? * dtype.size();
         Ok(TensorInfo { dtype, shape, nbytes })
     }
 
@@ -190,13 +192,20 @@ impl SafetensorsFile {
     /// Copies a large tensor piece by piece, releasing the pages of each, so that it is never in memory twice.
     ///
     /// `None` where the array's buffer is not plain host memory, as on a GPU.
-    fn copy_in_pieces(&self, begin: usize, bytes: &[u8], shape: &[i32], dtype: Dtype) -> Result<Option<Array>> {
+    fn copy_in_pieces(
+        &self,
+        begin: usize,
+        bytes: &[u8],
+        shape: &[i32],
+        dtype: Dtype,
+    ) -> Result<Option<Array>> {
         if Stream::current()?.device()?.kind()? != DeviceKind::Cpu {
             return Ok(None);
         }
         // SAFETY: op contract.
-        let array =
-            unsafe { call!(Array = mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), crate::device::stream())) }?;
+        let array = unsafe {
+            call!(Array = mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), crate::device::stream()))
+        }?;
         array.eval()?;
         // SAFETY: op contract.
         let in_order = unsafe { call!(copy bool = _mlx_array_is_row_contiguous(array.as_raw())) }?;
@@ -223,7 +232,8 @@ impl SafetensorsFile {
             // A failure costs memory, not correctness.
             // SAFETY: the pages are clean (nothing writes to the map of a tensor that was copied) and backed by the
             // file, so that a later read finds the same bytes.
-            let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, first, last - first) };
+            let _ =
+                unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, first, last - first) };
         }
     }
 
@@ -234,7 +244,10 @@ impl SafetensorsFile {
 
 impl std::fmt::Debug for SafetensorsFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SafetensorsFile").field("path", &self.path).field("tensors", &self.names.len()).finish()
+        f.debug_struct("SafetensorsFile")
+            .field("path", &self.path)
+            .field("tensors", &self.names.len())
+            .finish()
     }
 }
 

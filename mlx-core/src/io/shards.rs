@@ -65,7 +65,8 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
             let wrong = |what: &str| Error::file(index, format!("weight_map: {weight:?}: {what}"));
             let file = file.as_str().ok_or_else(|| wrong("expected a file name"))?;
             // An index comes with the checkpoint: it may name its neighbours, and nothing else.
-            if !matches!(Path::new(file).components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]) {
+            if !matches!(Path::new(file).components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)])
+            {
                 return Err(wrong(&format!("{file:?} is not a plain file name")));
             }
             if checked.insert(file.to_owned()) && !dir.join(file).is_file() {
@@ -109,7 +110,8 @@ fn check_index(dir: &Path, files: &[SafetensorsFile]) -> Result<()> {
         return Ok(());
     }
     for (weight, file) in weight_map(&index)? {
-        let shard = files.iter().find(|f| f.path().file_name().is_some_and(|name| name.to_string_lossy() == file));
+        let shard =
+            files.iter().find(|f| f.path().file_name().is_some_and(|name| name.to_string_lossy() == file));
         if shard.is_none_or(|shard| shard.info(&weight).is_err()) {
             return Err(Error::file(&index, format!("weight_map: {weight:?} is not in {file:?}")));
         }

@@ -29,7 +29,11 @@ pub fn save_safetensors<'a, N: AsRef<str>>(
     for (name, array) in tensors {
         let name = name.as_ref();
         if name == "__metadata__" {
-            return Err(Error::argument(op, "tensors", "the name \"__metadata__\" is reserved by the format"));
+            return Err(Error::argument(
+                op,
+                "tensors",
+                "the name \"__metadata__\" is reserved by the format",
+            ));
         }
         if sorted.insert(name.to_owned(), array).is_some() {
             return Err(Error::argument(op, "tensors", format!("{name:?} occurs twice")));
@@ -50,7 +54,10 @@ pub fn save_safetensors<'a, N: AsRef<str>>(
 }
 
 /// The JSON header, padded so that the tensors begin at a multiple of eight bytes.
-fn header(tensors: &BTreeMap<String, &Array>, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, String> {
+fn header(
+    tensors: &BTreeMap<String, &Array>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, String> {
     let mut end = 0usize;
     let infos = tensors
         .iter()
@@ -58,7 +65,10 @@ fn header(tensors: &BTreeMap<String, &Array>, metadata: &BTreeMap<String, String
             let begin = end;
             end += array.nbytes();
             let shape = array.shape().iter().map(|&dim| usize::try_from(dim).unwrap_or_default()).collect();
-            (name.clone(), TensorInfo { dtype: dtype_to_file(array.dtype()), shape, data_offsets: (begin, end) })
+            (
+                name.clone(),
+                TensorInfo { dtype: dtype_to_file(array.dtype()), shape, data_offsets: (begin, end) },
+            )
         })
         .collect();
     let metadata = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());

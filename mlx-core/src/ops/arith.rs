@@ -52,7 +52,7 @@ impl Array {
         rsqrt => mlx_rsqrt,
         /// `1 / x`.
         reciprocal => mlx_reciprocal,
-        /// `eˣ`.
+        /// `eˣ`; of float64 only to the precision of float32.
         exp => mlx_exp,
         /// The natural logarithm; −∞ at 0, NaN below.
         log => mlx_log,
@@ -310,7 +310,11 @@ fn is_shift_count(count: &Array) -> Result<Array> {
     #[expect(clippy::cast_precision_loss, reason = "an element has at most 64 bits")]
     let bits = Array::constant((8 * dtype.size()) as f64, dtype)?;
     let below = count.less(&bits)?;
-    if is_signed(dtype) { below.logical_and(&count.greater_equal(&Array::constant(0.0, dtype)?)?) } else { Ok(below) }
+    if is_signed(dtype) {
+        below.logical_and(&count.greater_equal(&Array::constant(0.0, dtype)?)?)
+    } else {
+        Ok(below)
+    }
 }
 
 /// An integer divisor with 1 in the place of those that make the processor raise a fault: 0, and −1, by which the

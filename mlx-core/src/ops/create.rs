@@ -82,7 +82,11 @@ impl Array {
         let op = "arange";
         for (argument, value) in [("start", start), ("stop", stop), ("step", step)] {
             if !value.is_finite() {
-                return Err(Error::argument(op, argument, format!("expected a finite number, found {value}")));
+                return Err(Error::argument(
+                    op,
+                    argument,
+                    format!("expected a finite number, found {value}"),
+                ));
             }
         }
         if step == 0.0 {
@@ -198,5 +202,5 @@ fn matrix(op: &'static str, array: &Array) -> Result<(i32, i32)> {
 /// A diagonal of a matrix, or the nearest one that lies wholly outside of it: the library counts from `k` in int32,
 /// and a `k` near either end of that wraps.
 pub(crate) fn within(k: i32, rows: i32, columns: i32) -> i32 {
-    k.clamp(-rows - 1, columns.saturating_add(1))
+    k.clamp(-rows, columns)
 }

@@ -63,20 +63,22 @@ impl Bounds {
             return Err(Error::argument(self.op, self.argument, message));
         }
         if indices.is_available()? {
-            let (min, max) = value_range(indices)?;
-            let lowest = if self.wraps { -i64::from(self.size) } else { 0 };
-            // A row of places that begins before the end must also finish there.
-            let highest_negative = i64::from(last) - i64::from(self.size);
-            for index in [min, max] {
-                if index < lowest || index > i64::from(last) {
-                    return Err(Error::Index { op: self.op, index, size: self.size.into() });
+            let (size, last) = (i64::from(self.size), i64::from(last));
+            let (mut bad, mut wraps) = (None, false);
+            visit_values(indices, |index| {
+                let negative = self.wraps && index < 0;
+                wraps |= negative;
+                let place = if negative { index.saturating_add(size) } else { index };
+                if !(0..=last).contains(&place) {
+                    bad = bad.or(Some(index));
                 }
+            })?;
+            if let Some(index) = bad {
+                return Err(Error::Index { op: self.op, index, size });
             }
-            if self.extent == 1 || min >= 0 {
+            // The kernels count negative indices from the end themselves, but know of one place only.
+            if self.extent == 1 || !wraps {
                 return Ok(indices.clone());
-            }
-            if max < 0 && max > highest_negative {
-                return Err(Error::Index { op: self.op, index: max, size: self.size.into() });
             }
         }
         self.bound(indices)
@@ -87,7 +89,6 @@ impl Bounds {
         let last = self.size - self.extent;
         let (indices, lowest) = match (self.wraps, self.extent) {
             (false, _) => (indices.clone(), 0),
-            // The kernels count negative indices from the end themselves.
             (true, 1) => (indices.clone(), -self.size),
             (true, _) if !is_signed(indices.dtype()) => (indices.clone(), 0),
             (true, _) => {
@@ -119,7 +120,8 @@ pub(super) fn bounded_starts(op: &'static str, starts: &Array, fits: &[(i32, i32
         return Err(Error::argument(op, "start", format!("expected integers, found {dtype}")));
     }
     if starts.ndim() > 1 || starts.size() != fits.len() {
-        let message = format!("expected one for each of {} axes, found shape {:?}", fits.len(), starts.shape());
+        let message =
+            format!("expected one for each of {} axes, found shape {:?}", fits.len(), starts.shape());
         return Err(Error::argument(op, "start", message));
     }
     let lasts = fits.iter().map(|&(size, extent)| i64::from(size) - i64::from(extent));
@@ -134,7 +136,8 @@ pub(super) fn bounded_starts(op: &'static str, starts: &Array, fits: &[(i32, i32
     let (_, max) = dtype_range(dtype);
     let lasts: Vec<i64> = lasts.map(|last| last.min(max)).collect();
     let lasts = Array::from_slice(&lasts, starts.shape())?.astype(dtype)?;
-    let starts = if is_signed(dtype) { starts.maximum(&Array::constant(0.0, dtype)?)? } else { starts.clone() };
+    let starts =
+        if is_signed(dtype) { starts.maximum(&Array::constant(0.0, dtype)?)? } else { starts.clone() };
     starts.minimum(&lasts)
 }
 
@@ -154,13 +157,6 @@ pub(crate) fn dtype_range(dtype: Dtype) -> (i64, i64) {
         Dtype::Int32 => (i32::MIN.into(), i32::MAX.into()),
         _ => (i64::MIN, i64::MAX),
     }
-}
-
-/// The smallest and the largest of the values of an integer array that is available and not empty.
-fn value_range(array: &Array) -> Result<(i64, i64)> {
-    let mut range = (i64::MAX, i64::MIN);
-    visit_values(array, |value| range = (range.0.min(value), range.1.max(value)))?;
-    Ok(range)
 }
 
 /// The values of an integer array that is available, in row-major order.
@@ -302,9 +298,7 @@ impl Array {
         self.fits_along(OP, indices, axis, true)?;
         let indices = Bounds::new(OP, "indices", size).apply(indices)?;
         // SAFETY: op contract. The indices are in range, or clamped into it.
-        unsafe {
-            call!(Array = mlx_take_along_axis(self.as_raw(), indices.as_raw(), axis, stream()))
-        }
+        unsafe { call!(Array = mlx_take_along_axis(self.as_raw(), indices.as_raw(), axis, stream())) }
     }
 
     /// This array with `values` at the places that [`Array::take_along_axis`] would read. Where two indices name the
@@ -316,21 +310,18 @@ impl Array {
     /// - source: `mlx_put_along_axis`
     ///
     /// # Errors
-    /// As [`Array::take_along_axis`]; [`Error::Mlx`] when the values do not broadcast.
+    /// As [`Array::take_along_axis`]; [`Error::Shape`] when the values do not broadcast.
     pub fn put_along_axis(&self, indices: &Array, values: &Array, axis: i32) -> Result<Array> {
         const OP: &str = "put_along_axis";
         let (axis, size) = self.axis(OP, axis)?;
         self.fits_along(OP, indices, axis, false)?;
+        self.fits_places(OP, indices, values, axis)?;
         let indices = Bounds::new(OP, "indices", size).apply(indices)?;
         // SAFETY: op contract. The indices are in range, or clamped into it.
         unsafe {
-            call!(Array = mlx_put_along_axis(
-                self.as_raw(),
-                indices.as_raw(),
-                values.as_raw(),
-                axis,
-                stream(),
-            ))
+            call!(
+                Array = mlx_put_along_axis(self.as_raw(), indices.as_raw(), values.as_raw(), axis, stream(),)
+            )
         }
     }
 
@@ -346,17 +337,33 @@ impl Array {
         const OP: &str = "scatter_add_axis";
         let (axis, size) = self.axis(OP, axis)?;
         self.fits_along(OP, indices, axis, false)?;
+        self.fits_places(OP, indices, values, axis)?;
         let indices = Bounds::new(OP, "indices", size).apply(indices)?;
         // SAFETY: op contract. The indices are in range, or clamped into it.
         unsafe {
-            call!(Array = mlx_scatter_add_axis(
-                self.as_raw(),
-                indices.as_raw(),
-                values.as_raw(),
-                axis,
-                stream(),
-            ))
+            call!(
+                Array =
+                    mlx_scatter_add_axis(self.as_raw(), indices.as_raw(), values.as_raw(), axis, stream(),)
+            )
         }
+    }
+
+    /// Checks that `values` broadcasts to the places that `indices` name in this array.
+    fn fits_places(&self, op: &'static str, indices: &Array, values: &Array, axis: i32) -> Result<()> {
+        let places: Vec<i32> = (0..)
+            .zip(self.shape().iter().zip(indices.shape()))
+            .map(|(i, (&ours, &theirs))| if i == axis { theirs } else { ours })
+            .collect();
+        let found = values.shape();
+        let fits = found.len() <= places.len()
+            && found.iter().rev().zip(places.iter().rev()).all(|(&n, &m)| n == m || n == 1);
+        if fits {
+            return Ok(());
+        }
+        Err(Error::shape(
+            op,
+            format!("values of {found:?} do not broadcast to the {places:?} that are named"),
+        ))
     }
 
     /// Checks that `indices` has this array's shape apart from `axis`, where axes of 1 broadcast; with `both`, those
@@ -404,15 +411,17 @@ impl Array {
         let indices = VectorArray::from_arrays(&indices)?;
         // SAFETY: op contract. The slices lie within the array, or are clamped into it.
         unsafe {
-            call!(Array = mlx_gather(
-                self.as_raw(),
-                indices.as_raw(),
-                axes.as_ptr(),
-                axes.len(),
-                slice_sizes.as_ptr(),
-                slice_sizes.len(),
-                stream(),
-            ))
+            call!(
+                Array = mlx_gather(
+                    self.as_raw(),
+                    indices.as_raw(),
+                    axes.as_ptr(),
+                    axes.len(),
+                    slice_sizes.as_ptr(),
+                    slice_sizes.len(),
+                    stream(),
+                )
+            )
         }
     }
 
@@ -522,7 +531,8 @@ impl Array {
     /// The axes counted from the front, one for each array of indices.
     fn indexed_axes(&self, op: &'static str, indices: &[&Array], axes: &[i32]) -> Result<Vec<i32>> {
         if axes.len() != indices.len() {
-            let message = format!("expected one for each of {} arrays of indices, found {axes:?}", indices.len());
+            let message =
+                format!("expected one for each of {} arrays of indices, found {axes:?}", indices.len());
             return Err(Error::argument(op, "axes", message));
         }
         let mut resolved = Vec::with_capacity(axes.len());

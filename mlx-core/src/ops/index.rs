@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Slices: by range, by index, by array, and by where they start.
+//! Parts of an array, named as in NumPy: by range, by place, by array.
 //!
 //! [`Array::index`] follows NumPy. What it takes is a tuple or a list of [`Index`]es, one for each axis from the first
 //! on; axes that are not named are kept whole.
 
 use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
-use super::gather::bounded_starts;
 use super::shape::broadcast_shapes;
+use super::slice::{Run, broadcast_update};
 use super::sort::position;
-use crate::device::stream;
 use crate::error::{Error, Result};
-use crate::ffi::{Handle, call};
 use crate::{Array, Dtype};
 
 /// What to take of one axis.
@@ -125,14 +123,7 @@ macro_rules! single {
     };
 }
 
-single!(
-    Range<i32>,
-    RangeFrom<i32>,
-    RangeTo<i32>,
-    RangeInclusive<i32>,
-    RangeToInclusive<i32>,
-    RangeFull,
-);
+single!(Range<i32>, RangeFrom<i32>, RangeTo<i32>, RangeInclusive<i32>, RangeToInclusive<i32>, RangeFull,);
 single!(list i32);
 single!(list Ellipsis);
 single!(list NewAxis);
@@ -173,62 +164,6 @@ impl<'a> IndexList<'a> for &[Index<'a>] {
 impl<'a> IndexList<'a> for Vec<Index<'a>> {
     fn into_indices(self) -> Vec<Index<'a>> {
         self
-    }
-}
-
-/// A regular run of places on one axis, all of which exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    start: i32,
-    step: i32,
-    count: i32,
-}
-
-impl Run {
-    fn whole(size: i32) -> Self {
-        Self { start: 0, step: 1, count: size }
-    }
-
-    /// Python's slice of an axis of `size`; `step` is not 0.
-    fn slice(start: Option<i32>, stop: Option<i32>, step: i32, size: i32) -> Self {
-        let (size, step) = (i64::from(size), i64::from(step));
-        // The places at which a run in this direction may begin or stop.
-        let (lowest, highest) = if step > 0 { (0, size) } else { (-1, size - 1) };
-        let place = |bound: Option<i32>, absent: i64| {
-            bound.map_or(absent, |bound| {
-                let bound = i64::from(bound);
-                (if bound < 0 { bound + size } else { bound }).clamp(lowest, highest)
-            })
-        };
-        let (start, stop) = if step > 0 {
-            (place(start, lowest), place(stop, highest))
-        } else {
-            (place(start, highest), place(stop, lowest))
-        };
-        let count = if step > 0 { (stop - start + step - 1) / step } else { (stop - start + step + 1) / step };
-        // All of these lie between −1 and the size of the axis, or are the step that was given as an `i32`.
-        match i32::try_from(count) {
-            Ok(count) if count > 1 => {
-                Self { start: i32::try_from(start).unwrap_or(0), step: i32::try_from(step).unwrap_or(1), count }
-            }
-            Ok(1) => Self { start: i32::try_from(start).unwrap_or(0), step: 1, count: 1 },
-            _ => Self { start: 0, step: 1, count: 0 },
-        }
-    }
-
-    /// Where the run stops, as MLX wants it: exclusive, and below every negative index for "before the first".
-    fn stop(self, size: i32) -> i32 {
-        let last = i64::from(self.start) + i64::from(self.step) * (i64::from(self.count) - 1);
-        let stop = last + i64::from(self.step.signum());
-        match self.count {
-            0 => 0,
-            _ if stop < 0 => -size - 1,
-            _ => i32::try_from(stop).unwrap_or(i32::MAX),
-        }
-    }
-
-    fn is_whole(self, size: i32) -> bool {
-        self == Self::whole(size)
     }
 }
 
@@ -419,10 +354,8 @@ impl Array {
                     .collect();
                 let leading = broadcast_shapes(op, &indices)?.len();
                 let gathered = self.gather(&indices, &axes, &sizes)?;
-                let squeezed: Vec<i32> = axes
-                    .iter()
-                    .filter_map(|axis| axis.checked_add(i32::try_from(leading).ok()?))
-                    .collect();
+                let squeezed: Vec<i32> =
+                    axes.iter().filter_map(|axis| axis.checked_add(i32::try_from(leading).ok()?)).collect();
                 let rest = kept.filter(|p| !matches!(p, Place::Kept(axis) if plan.is_taken(*axis)));
                 let places = std::iter::once(Place::Taken).chain(rest).collect();
                 Ok((gathered.squeeze_axes(&squeezed)?, places))
@@ -455,7 +388,9 @@ impl Array {
         let plan = Plan::new(OP, self.shape(), &indices.into_indices())?;
         let taken = plan.taken_shape(OP)?;
         let dim = |place: &Place| match place {
-            Place::Kept(axis) => vec![usize::try_from(*axis).ok().and_then(|a| plan.runs.get(a)).map_or(1, |r| r.count)],
+            Place::Kept(axis) => {
+                vec![usize::try_from(*axis).ok().and_then(|a| plan.runs.get(a)).map_or(1, |r| r.count)]
+            }
             Place::New => vec![1],
             Place::Taken => taken.clone(),
         };
@@ -476,297 +411,12 @@ impl Array {
         };
         let (have, want) = (expand(&plan.layout, &plan, OP)?, expand(&want, &plan, OP)?);
         let update = update.transpose_axes(&permutation(&have, &want))?;
-        let slice: Vec<i32> = (0..)
-            .zip(&part_shape)
-            .map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size })
-            .collect();
+        let slice: Vec<i32> =
+            (0..).zip(&part_shape).map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size }).collect();
         let updates = update.reshape(&[&taken[..], &slice].concat())?;
         let part = part.scatter(&arrays, &updates, &axes)?;
         self.update_runs(&part, &plan.runs)
     }
-
-    /// The places from `start` on and before `stop` of each axis, as in Python: negative ones count from the end, and
-    /// bounds outside an axis are moved to its ends.
-    ///
-    /// - shape: `[N..]` → `[stop − start ..]`; one bound each for every axis
-    /// - dtype: any, kept
-    /// - source: `mlx_slice`
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when there is not one bound for each axis.
-    pub fn slice(&self, start: &[i32], stop: &[i32]) -> Result<Array> {
-        self.runs(&self.plan_slices("slice", start, stop, None)?)
-    }
-
-    /// [`Array::slice`] with a step for each axis; a negative one goes backwards, from `start` down to above `stop`.
-    ///
-    /// - shape: `[N..]` → `[⌈(stop − start) / strides⌉ ..]`
-    /// - dtype: any, kept
-    /// - source: `mlx_slice`
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when there is not one bound and stride for each axis or a stride is 0.
-    pub fn slice_strided(&self, start: &[i32], stop: &[i32], strides: &[i32]) -> Result<Array> {
-        self.runs(&self.plan_slices("slice_strided", start, stop, Some(strides))?)
-    }
-
-    /// [`Array::slice`] of one axis; the others are kept whole.
-    ///
-    /// - shape: `[A.., N, B..]` → `[A.., stop − start, B..]`
-    /// - dtype: any, kept
-    /// - source: `mlx_slice`
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when `axis` is out of range.
-    pub fn slice_axis(&self, axis: i32, start: i32, stop: i32) -> Result<Array> {
-        self.runs(&self.plan_axis("slice_axis", axis, start, stop)?)
-    }
-
-    /// This array with the part that [`Array::slice`] would give replaced by `update`, which broadcasts to it.
-    ///
-    /// - shape: kept
-    /// - dtype: any, kept, the update converted to it
-    /// - source: `mlx_slice_update`
-    ///
-    /// # Errors
-    /// As [`Array::slice`]; [`Error::Shape`] when the update does not broadcast.
-    pub fn slice_update(&self, update: &Array, start: &[i32], stop: &[i32]) -> Result<Array> {
-        let runs = self.plan_slices("slice_update", start, stop, None)?;
-        self.update_slice("slice_update", update, &runs)
-    }
-
-    /// This array with the part that [`Array::slice_strided`] would give replaced by `update`, which broadcasts to it.
-    ///
-    /// - shape: kept
-    /// - dtype: any, kept, the update converted to it
-    /// - source: `mlx_slice_update`
-    ///
-    /// # Errors
-    /// As [`Array::slice_strided`]; [`Error::Shape`] when the update does not broadcast.
-    pub fn slice_update_strided(
-        &self,
-        update: &Array,
-        start: &[i32],
-        stop: &[i32],
-        strides: &[i32],
-    ) -> Result<Array> {
-        let runs = self.plan_slices("slice_update_strided", start, stop, Some(strides))?;
-        self.update_slice("slice_update_strided", update, &runs)
-    }
-
-    /// This array with the part that [`Array::slice_axis`] would give replaced by `update`, which broadcasts to it.
-    ///
-    /// - shape: kept
-    /// - dtype: any, kept, the update converted to it
-    /// - source: `mlx_slice_update`
-    ///
-    /// # Errors
-    /// As [`Array::slice_axis`]; [`Error::Shape`] when the update does not broadcast.
-    pub fn slice_update_axis(&self, update: &Array, axis: i32, start: i32, stop: i32) -> Result<Array> {
-        let runs = self.plan_axis("slice_update_axis", axis, start, stop)?;
-        self.update_slice("slice_update_axis", update, &runs)
-    }
-
-    /// The slice of `sizes` that begins at `start[i]` on axis `axes[i]` and at 0 on all others, where `start` may still
-    /// have to be computed.
-    ///
-    /// A start that is known must leave room for the slice; one to be computed is clamped to where it does, as
-    /// [`Array::take`] says of indices.
-    ///
-    /// - shape: `[N..]` → `sizes`, one for each axis
-    /// - dtype: any, kept; `start` integer, `[axes]`, counted from the front
-    /// - source: `mlx_slice_dynamic`
-    ///
-    /// # Errors
-    /// [`Error::Index`] when a known start leaves no room, [`Error::Argument`] when an axis is out of range or named
-    /// twice, there is not one start for each of `axes`, or a size is longer than its axis.
-    pub fn slice_dynamic(&self, start: &Array, axes: &[i32], sizes: &[i32]) -> Result<Array> {
-        const OP: &str = "slice_dynamic";
-        let shape = self.shape();
-        if sizes.len() != shape.len() || sizes.iter().zip(shape).any(|(size, dim)| !(0..=*dim).contains(size)) {
-            let message = format!("expected a size up to {shape:?} for each axis, found {sizes:?}");
-            return Err(Error::argument(OP, "sizes", message));
-        }
-        let (axes, start) = self.dynamic_start(OP, start, axes, sizes)?;
-        if axes.is_empty() {
-            return self.slice(&vec![0; sizes.len()], sizes);
-        }
-        // SAFETY: op contract. The slice lies within the array, or is clamped into it.
-        unsafe {
-            call!(Array = mlx_slice_dynamic(
-                self.as_raw(),
-                start.as_raw(),
-                axes.as_ptr(),
-                axes.len(),
-                sizes.as_ptr(),
-                sizes.len(),
-                stream(),
-            ))
-        }
-    }
-
-    /// This array with the slice that [`Array::slice_dynamic`] would give for the shape of `update` replaced by it.
-    ///
-    /// - shape: kept; `update` has as many axes, none longer
-    /// - dtype: any, kept, the update converted to it; `start` as in [`Array::slice_dynamic`]
-    /// - source: `mlx_slice_update_dynamic`
-    ///
-    /// # Errors
-    /// As [`Array::slice_dynamic`]; [`Error::Shape`] when the update does not fit.
-    pub fn slice_update_dynamic(&self, update: &Array, start: &Array, axes: &[i32]) -> Result<Array> {
-        const OP: &str = "slice_update_dynamic";
-        let (shape, sizes) = (self.shape(), update.shape());
-        if sizes.len() != shape.len() || sizes.iter().zip(shape).any(|(size, dim)| size > dim) {
-            let message = format!("an update of {sizes:?} does not fit into {shape:?}");
-            return Err(Error::shape(OP, message));
-        }
-        let (axes, start) = self.dynamic_start(OP, start, axes, sizes)?;
-        if update.size() == 0 {
-            return Ok(self.clone());
-        }
-        if axes.is_empty() {
-            return self.slice_update(update, &vec![0; sizes.len()], sizes);
-        }
-        // SAFETY: op contract. The slice lies within the array, or is clamped into it.
-        unsafe {
-            call!(Array = mlx_slice_update_dynamic(
-                self.as_raw(),
-                update.as_raw(),
-                start.as_raw(),
-                axes.as_ptr(),
-                axes.len(),
-                stream(),
-            ))
-        }
-    }
-
-    /// The axes of a dynamic slice of `sizes` counted from the front, and a start that leaves room for it.
-    fn dynamic_start(
-        &self,
-        op: &'static str,
-        start: &Array,
-        axes: &[i32],
-        sizes: &[i32],
-    ) -> Result<(Vec<i32>, Array)> {
-        let mut resolved = Vec::with_capacity(axes.len());
-        let mut fits = Vec::with_capacity(axes.len());
-        for &axis in axes {
-            let (axis, dim) = self.axis(op, axis)?;
-            if resolved.contains(&axis) {
-                return Err(Error::argument(op, "axes", format!("axis {axis} is named twice")));
-            }
-            resolved.push(axis);
-            fits.push((dim, usize::try_from(axis).ok().and_then(|axis| sizes.get(axis)).copied().unwrap_or(dim)));
-        }
-        let start = bounded_starts(op, start, &fits)?;
-        Ok((resolved, start))
-    }
-
-    fn plan_slices(
-        &self,
-        op: &'static str,
-        start: &[i32],
-        stop: &[i32],
-        strides: Option<&[i32]>,
-    ) -> Result<Vec<Run>> {
-        let shape = self.shape();
-        let lists = [("start", Some(start)), ("stop", Some(stop)), ("strides", strides)];
-        for (argument, list) in lists.into_iter().filter_map(|(name, list)| Some((name, list?))) {
-            if list.len() != shape.len() {
-                let message = format!("expected one for each axis of {shape:?}, found {list:?}");
-                return Err(Error::argument(op, argument, message));
-            }
-        }
-        if strides.is_some_and(|strides| strides.contains(&0)) {
-            return Err(Error::argument(op, "strides", "expected strides other than 0"));
-        }
-        let strides = strides.unwrap_or(&[]).iter().copied().chain(std::iter::repeat(1));
-        let bounds = start.iter().zip(stop).zip(strides).zip(shape);
-        Ok(bounds.map(|(((&a, &b), step), &size)| Run::slice(Some(a), Some(b), step, size)).collect())
-    }
-
-    fn plan_axis(&self, op: &'static str, axis: i32, start: i32, stop: i32) -> Result<Vec<Run>> {
-        let (axis, _) = self.axis(op, axis)?;
-        let run = |(i, &size)| {
-            if i == axis { Run::slice(Some(start), Some(stop), 1, size) } else { Run::whole(size) }
-        };
-        Ok((0..).zip(self.shape()).map(run).collect())
-    }
-
-    fn runs(&self, runs: &[Run]) -> Result<Array> {
-        let shape = self.shape();
-        if runs.iter().zip(shape).all(|(run, &size)| run.is_whole(size)) {
-            return Ok(self.clone());
-        }
-        let (start, stop, step) = bounds(runs, shape);
-        // SAFETY: op contract.
-        unsafe {
-            call!(Array = mlx_slice(
-                self.as_raw(),
-                start.as_ptr(),
-                start.len(),
-                stop.as_ptr(),
-                stop.len(),
-                step.as_ptr(),
-                step.len(),
-                stream(),
-            ))
-        }
-    }
-
-    fn update_slice(&self, op: &'static str, update: &Array, runs: &[Run]) -> Result<Array> {
-        let shape: Vec<i32> = runs.iter().map(|run| run.count).collect();
-        self.update_runs(&broadcast_update(op, update, &shape)?, runs)
-    }
-
-    /// Replaces the runs by `update`, which has their shape.
-    fn update_runs(&self, update: &Array, runs: &[Run]) -> Result<Array> {
-        let shape = self.shape();
-        if runs.iter().any(|run| run.count == 0) {
-            return Ok(self.clone());
-        }
-        if runs.iter().zip(shape).all(|(run, &size)| run.is_whole(size)) {
-            return update.astype(self.dtype());
-        }
-        let (start, stop, step) = bounds(runs, shape);
-        // SAFETY: op contract.
-        unsafe {
-            call!(Array = mlx_slice_update(
-                self.as_raw(),
-                update.as_raw(),
-                start.as_ptr(),
-                start.len(),
-                stop.as_ptr(),
-                stop.len(),
-                step.as_ptr(),
-                step.len(),
-                stream(),
-            ))
-        }
-    }
-}
-
-/// Start, stop and step of each run, as MLX wants them.
-fn bounds(runs: &[Run], shape: &[i32]) -> (Vec<i32>, Vec<i32>, Vec<i32>) {
-    (
-        runs.iter().map(|run| run.start).collect(),
-        runs.iter().zip(shape).map(|(run, &size)| run.stop(size)).collect(),
-        runs.iter().map(|run| run.step).collect(),
-    )
-}
-
-/// `update` broadcast to `shape`; leading axes of 1 that `shape` does not have are dropped, as NumPy does.
-fn broadcast_update(op: &'static str, update: &Array, shape: &[i32]) -> Result<Array> {
-    let found = update.shape();
-    let surplus = found.len().saturating_sub(shape.len());
-    let (extra, own) = found.split_at(surplus);
-    let fits = extra.iter().all(|&dim| dim == 1)
-        && own.iter().rev().zip(shape.iter().rev()).all(|(&n, &m)| n == m || n == 1);
-    if !fits {
-        return Err(Error::shape(op, format!("an update of {found:?} does not broadcast to {shape:?}")));
-    }
-    let update = if surplus == 0 { update.clone() } else { update.reshape(own)? };
-    if update.shape() == shape { Ok(update) } else { update.broadcast_to(shape) }
 }
 
 /// `places` with one entry for each axis: what arrays give has as many as they broadcast to.
@@ -784,50 +434,4 @@ fn permutation(have: &[Place], want: &[Place]) -> Vec<i32> {
         Some(left.remove(at).0)
     };
     want.iter().filter_map(find).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_are_pythons_slices() {
-        let bounds = [None, Some(-7), Some(-3), Some(-1), Some(0), Some(1), Some(4), Some(9), Some(i32::MIN), Some(i32::MAX)];
-        for size in [0, 1, 5] {
-            for start in bounds {
-                for stop in bounds {
-                    for step in [1, 2, -1, -3, 7, i32::MAX, i32::MIN] {
-                        let run = Run::slice(start, stop, step, size);
-                        let places: Vec<i64> =
-                            (0..run.count).map(|i| i64::from(run.start) + i64::from(run.step) * i64::from(i)).collect();
-                        assert_eq!(places, by_walking(start, stop, step, size), "{start:?}..{stop:?} by {step} of {size}");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Python's rule, one place at a time.
-    fn by_walking(start: Option<i32>, stop: Option<i32>, step: i32, size: i32) -> Vec<i64> {
-        let size = i64::from(size);
-        let from_front = |bound: i32| if bound < 0 { i64::from(bound) + size } else { i64::from(bound) };
-        let (mut place, step) = match start {
-            Some(start) => (from_front(start), i64::from(step)),
-            None if step > 0 => (0, i64::from(step)),
-            None => (size - 1, i64::from(step)),
-        };
-        place = if step > 0 { place.max(0) } else { place.min(size - 1) };
-        let mut places = vec![];
-        while (0..size).contains(&place) {
-            let before_stop = stop.is_none_or(|stop| {
-                if step > 0 { place < from_front(stop) } else { place > from_front(stop) }
-            });
-            if !before_stop {
-                break;
-            }
-            places.push(place);
-            place += step;
-        }
-        places
-    }
 }

@@ -87,14 +87,16 @@ impl Array {
         if (plain || !on_cpu) && self.size() > 0 && other.size() > 0 {
             // SAFETY: op contract. The indices are in range, or clamped into it.
             return unsafe {
-                call!(Array = mlx_gather_mm(
-                    self.as_raw(),
-                    other.as_raw(),
-                    opt(lhs.as_ref()),
-                    opt(rhs.as_ref()),
-                    sorted,
-                    stream(),
-                ))
+                call!(
+                    Array = mlx_gather_mm(
+                        self.as_raw(),
+                        other.as_raw(),
+                        opt(lhs.as_ref()),
+                        opt(rhs.as_ref()),
+                        sorted,
+                        stream(),
+                    )
+                )
             };
         }
         let chosen = |matrices: &Array, count: i32, [n, m]: [i32; 2], indices: Option<&Array>| match indices {
@@ -171,7 +173,8 @@ pub fn outer(a: &Array, b: &Array) -> Result<Array> {
 pub fn kron(a: &Array, b: &Array) -> Result<Array> {
     let pairs = a.shape().iter().rev().zip(b.shape().iter().rev());
     if pairs.into_iter().any(|(m, n)| m.checked_mul(*n).is_none()) {
-        let message = format!("the product of {:?} and {:?} has an axis that is too long", a.shape(), b.shape());
+        let message =
+            format!("the product of {:?} and {:?} has an axis that is too long", a.shape(), b.shape());
         return Err(Error::shape("kron", message));
     }
     // SAFETY: op contract.
@@ -214,15 +217,17 @@ pub fn tensordot(a: &Array, b: &Array, axes_a: &[i32], axes_b: &[i32]) -> Result
     let (axes_a, axes_b) = (axes(&from_a), axes(&from_b));
     // SAFETY: op contract.
     unsafe {
-        call!(Array = mlx_tensordot(
-            a.as_raw(),
-            b.as_raw(),
-            axes_a.as_ptr(),
-            axes_a.len(),
-            axes_b.as_ptr(),
-            axes_b.len(),
-            stream(),
-        ))
+        call!(
+            Array = mlx_tensordot(
+                a.as_raw(),
+                b.as_raw(),
+                axes_a.as_ptr(),
+                axes_a.len(),
+                axes_b.as_ptr(),
+                axes_b.len(),
+                stream(),
+            )
+        )
     }
 }
 

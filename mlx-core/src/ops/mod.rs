@@ -7,9 +7,11 @@ mod create;
 mod gather;
 mod index;
 mod linalg;
+mod node;
 mod quant;
 mod reduce;
 mod shape;
+mod slice;
 mod sort;
 
 pub use compare::where_;
@@ -17,41 +19,11 @@ pub(crate) use gather::dtype_range;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
 pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};
 pub use quant::{QuantMode, Quantization, Quantized, dequantize};
-pub use shape::{broadcast_arrays, concatenate, meshgrid, stack};
+pub use shape::{Indexing, broadcast_arrays, concatenate, meshgrid, stack};
 pub use sort::Side;
 
 use crate::Array;
 use crate::ffi::{Handle, sys};
-
-/// Ops of one operand without parameters. `$(..)*` is the doc, which ends in the dtype and the source.
-macro_rules! unary {
-    ($($(#[$doc:meta])* $name:ident => $f:ident),* $(,)?) => {$(
-        $(#[$doc])*
-        ///
-        /// # Errors
-        /// [`crate::Error::Mlx`] when the dtype is not supported.
-        pub fn $name(&self) -> Result<Array> {
-            // SAFETY: op contract.
-            unsafe { call!(Array = $f(self.as_raw(), stream())) }
-        }
-    )*};
-}
-pub(crate) use unary;
-
-/// Ops of two operands without parameters, which broadcast.
-macro_rules! binary {
-    ($($(#[$doc:meta])* $name:ident => $f:ident),* $(,)?) => {$(
-        $(#[$doc])*
-        ///
-        /// # Errors
-        /// [`crate::Error::Mlx`] when the shapes do not broadcast or the dtypes are not supported.
-        pub fn $name(&self, other: &Array) -> Result<Array> {
-            // SAFETY: op contract.
-            unsafe { call!(Array = $f(self.as_raw(), other.as_raw(), stream())) }
-        }
-    )*};
-}
-pub(crate) use binary;
 
 /// Lends an empty handle for an operand that is absent.
 pub(crate) fn opt(array: Option<&Array>) -> sys::mlx_array {

@@ -89,9 +89,10 @@ pub(crate) fn fits(op: &'static str, shape: &[i32], dtype: Dtype) -> Result<()> 
         _ if shape.iter().any(|&dim| dim < 0) => {
             Err(Error::shape(op, format!("dimensions must not be negative, found {shape:?}")))
         }
-        Some(bytes) => {
-            Err(Error::shape(op, format!("{shape:?} of {dtype} takes {bytes} bytes, more than the memory limit")))
-        }
+        Some(bytes) => Err(Error::shape(
+            op,
+            format!("{shape:?} of {dtype} takes {bytes} bytes, more than the memory limit"),
+        )),
         None => Err(Error::shape(op, format!("{shape:?} of {dtype} is too large to address"))),
     }
 }

@@ -142,7 +142,8 @@ impl Quantization {
     fn row(self, values: i32) -> Result<(i32, i32)> {
         // Fewer words than values, so this fits.
         let words = i64::from(values) * i64::from(self.bits) / 32;
-        let words = i32::try_from(words).map_err(|_| Error::shape("quantize", format!("{values} are too many values")))?;
+        let words = i32::try_from(words)
+            .map_err(|_| Error::shape("quantize", format!("{values} are too many values")))?;
         Ok((words, values / self.group_size))
     }
 }
@@ -187,11 +188,12 @@ impl<'a> Packed<'a> {
         };
         let values = format.values(*words);
         let group = i64::from(format.group_size);
-        let width = i32::try_from(values).ok().filter(|_| {
-            values % group == 0 && i64::from(*words) * 32 == values * i64::from(format.bits)
-        });
+        let width = i32::try_from(values)
+            .ok()
+            .filter(|_| values % group == 0 && i64::from(*words) * 32 == values * i64::from(format.bits));
         let Some(width) = width else {
-            let message = format!("rows of {words} words do not hold groups of {group} values of {} bits", format.bits);
+            let message =
+                format!("rows of {words} words do not hold groups of {group} values of {} bits", format.bits);
             return Err(Error::argument(op, "weight", message));
         };
         let per_group = [batch, &[*rows, width / format.group_size]].concat();
@@ -207,12 +209,16 @@ impl<'a> Packed<'a> {
             }
             let found = array.dtype();
             match dtype {
-                Some(dtype) if found != dtype => {
-                    Err(Error::argument(op, argument, format!("expected {dtype} for mode {}, found {found}", format.mode)))
-                }
-                None if !is_native(found) => {
-                    Err(Error::argument(op, argument, format!("expected float16, bfloat16 or float32, found {found}")))
-                }
+                Some(dtype) if found != dtype => Err(Error::argument(
+                    op,
+                    argument,
+                    format!("expected {dtype} for mode {}, found {found}", format.mode),
+                )),
+                None if !is_native(found) => Err(Error::argument(
+                    op,
+                    argument,
+                    format!("expected float16, bfloat16 or float32, found {found}"),
+                )),
                 _ => Ok(()),
             }
         };
@@ -241,22 +247,25 @@ impl<'a> Packed<'a> {
 
     fn dequantize(&self, dtype: Option<Dtype>) -> Result<Array> {
         if self.weight.size() == 0 {
-            let own = if self.format.mode == QuantMode::Affine { self.scales.dtype() } else { Dtype::Bfloat16 };
+            let own =
+                if self.format.mode == QuantMode::Affine { self.scales.dtype() } else { Dtype::Bfloat16 };
             return Array::zeros(&self.shape, dtype.unwrap_or(own));
         }
         // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
         unsafe {
-            call!(Array = mlx_dequantize(
-                self.weight.as_raw(),
-                self.scales.as_raw(),
-                opt(self.biases),
-                optional_int(Some(self.format.group_size)),
-                optional_int(Some(self.format.bits)),
-                self.format.mode.c_name().as_ptr(),
-                opt(None),
-                optional_dtype(dtype),
-                stream(),
-            ))
+            call!(
+                Array = mlx_dequantize(
+                    self.weight.as_raw(),
+                    self.scales.as_raw(),
+                    opt(self.biases),
+                    optional_int(Some(self.format.group_size)),
+                    optional_int(Some(self.format.bits)),
+                    self.format.mode.c_name().as_ptr(),
+                    opt(None),
+                    optional_dtype(dtype),
+                    stream(),
+                )
+            )
         }
     }
 }
@@ -308,7 +317,8 @@ impl Array {
             return Err(Error::argument(OP, "weight", message));
         };
         if width % format.group_size != 0 {
-            let message = format!("rows of {width} values do not divide into groups of {}", format.group_size);
+            let message =
+                format!("rows of {width} values do not divide into groups of {}", format.group_size);
             return Err(Error::argument(OP, "weight", message));
         }
         if self.size() == 0 {
@@ -323,14 +333,16 @@ impl Array {
         }
         // SAFETY: op contract. The mode's name is a NUL-terminated constant.
         let parts = unsafe {
-            call!(VectorArray = mlx_quantize(
-                self.as_raw(),
-                optional_int(Some(format.group_size)),
-                optional_int(Some(format.bits)),
-                format.mode.c_name().as_ptr(),
-                opt(None),
-                stream(),
-            ))
+            call!(
+                VectorArray = mlx_quantize(
+                    self.as_raw(),
+                    optional_int(Some(format.group_size)),
+                    optional_int(Some(format.bits)),
+                    format.mode.c_name().as_ptr(),
+                    opt(None),
+                    stream(),
+                )
+            )
         }?;
         let mut parts = parts.to_arrays()?.into_iter();
         match (parts.next(), parts.next(), parts.next()) {
@@ -371,17 +383,19 @@ impl Array {
         }
         // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
         unsafe {
-            call!(Array = mlx_quantized_matmul(
-                self.as_raw(),
-                weight.as_raw(),
-                scales.as_raw(),
-                opt(biases),
-                transpose,
-                optional_int(Some(format.group_size)),
-                optional_int(Some(format.bits)),
-                format.mode.c_name().as_ptr(),
-                stream(),
-            ))
+            call!(
+                Array = mlx_quantized_matmul(
+                    self.as_raw(),
+                    weight.as_raw(),
+                    scales.as_raw(),
+                    opt(biases),
+                    transpose,
+                    optional_int(Some(format.group_size)),
+                    optional_int(Some(format.bits)),
+                    format.mode.c_name().as_ptr(),
+                    stream(),
+                )
+            )
         }
     }
 
@@ -442,20 +456,22 @@ impl Array {
         // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked, and the
         // indices are in range, or clamped into it.
         unsafe {
-            call!(Array = mlx_gather_qmm(
-                self.as_raw(),
-                weight.as_raw(),
-                scales.as_raw(),
-                opt(biases),
-                opt(lhs.as_ref()),
-                opt(rhs.as_ref()),
-                transpose,
-                optional_int(Some(format.group_size)),
-                optional_int(Some(format.bits)),
-                format.mode.c_name().as_ptr(),
-                sorted,
-                stream(),
-            ))
+            call!(
+                Array = mlx_gather_qmm(
+                    self.as_raw(),
+                    weight.as_raw(),
+                    scales.as_raw(),
+                    opt(biases),
+                    opt(lhs.as_ref()),
+                    opt(rhs.as_ref()),
+                    transpose,
+                    optional_int(Some(format.group_size)),
+                    optional_int(Some(format.bits)),
+                    format.mode.c_name().as_ptr(),
+                    sorted,
+                    stream(),
+                )
+            )
         }
     }
 }

@@ -1,158 +1,235 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Ops that move elements, or only change how they are laid out.
 
+use crate::Array;
 use crate::array::element_count;
 use crate::device::stream;
 use crate::error::{Error, Result};
-use crate::ffi::{Handle, c_string, call};
-use crate::ops::unary;
+use crate::ffi::{Handle, call};
+use crate::ops::create::within;
+use crate::ops::node::{admit, axis_of, fits, op, unary};
 use crate::vector::VectorArray;
-use crate::Array;
 
 impl Array {
     /// The same elements in row-major order under another shape, of which one length may be −1: whatever is left.
     ///
+    /// - dtype: any, kept
     /// - source: `mlx_reshape`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when the number of elements differs.
+    /// [`Error::Mlx`] when the number of elements differs, or more than one length is −1.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[6])?;
+    /// assert_eq!(a.reshape(&[2, -1])?.shape(), [2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn reshape(&self, shape: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_reshape(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
+        unsafe { op!(mlx_reshape(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
     }
 
-    /// Axes `start` to `end`, both included, as one. Source: `mlx_flatten`.
+    /// Axes `start` to `end`, both included, as one; a scalar becomes a vector of one.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_flatten`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when an axis is out of range or `end` is before `start`.
+    /// [`Error::Mlx`] when `start` is after `end` or the last axis, or the new axis would be too long.
     pub fn flatten(&self, start: i32, end: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_flatten(self.as_raw(), start, end, stream())) }
+        unsafe { op!(mlx_flatten(self.as_raw(), start, end, stream())) }
     }
 
-    /// `axis` split into several of the given lengths, of which one may be −1. Source: `mlx_unflatten`.
+    /// `axis` split into several of the given lengths, of which one may be −1: whatever is left.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_unflatten`, which ends the process when −1 stands beside a 0
     ///
     /// # Errors
-    /// [`Error::Mlx`] when the lengths do not multiply to that of `axis`.
+    /// [`Error::Mlx`] when the lengths do not multiply to that of `axis`, [`Error::Shape`] when −1 stands beside a 0.
     pub fn unflatten(&self, axis: i32, shape: &[i32]) -> Result<Array> {
+        axis_of("unflatten", axis, self.ndim())?;
+        if shape.contains(&-1) && shape.contains(&0) {
+            return Err(Error::shape(
+                "unflatten",
+                format!("beside a 0 nothing tells what −1 is in {shape:?}"),
+            ));
+        }
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_unflatten(self.as_raw(), axis, shape.as_ptr(), shape.len(), stream())) }
+        unsafe { op!(mlx_unflatten(self.as_raw(), axis, shape.as_ptr(), shape.len(), stream())) }
     }
 
-    unary! {
-        /// The axes in reverse order. Dtype: kept. Source: `mlx_transpose`.
+    unary! { shape "the axes in reverse order", dtype "any, kept";
+        /// The axes in reverse order, without a copy.
         transpose => mlx_transpose,
-        /// x without its axes of length 1. Dtype: kept. Source: `mlx_squeeze`.
+    }
+
+    unary! { shape "without the axes of length 1", dtype "any, kept";
+        /// x without its axes of length 1.
         squeeze => mlx_squeeze,
-        /// A copy of x. Dtype: kept. Source: `mlx_copy`.
+    }
+
+    unary! { shape "kept", dtype "any, kept";
+        /// A copy of x.
         copy => mlx_copy,
     }
 
-    /// The axes in the given order. Source: `mlx_transpose_axes`.
+    unary! { shape "`[]` becomes `[1]`, else kept", dtype "any, kept";
+        /// x with at least one axis.
+        atleast_1d => mlx_atleast_1d,
+    }
+
+    unary! { shape "`[]` becomes `[1, 1]`, `[N]` becomes `[1, N]`, else kept", dtype "any, kept";
+        /// x with at least two axes.
+        atleast_2d => mlx_atleast_2d,
+    }
+
+    unary! {
+        shape "`[]` becomes `[1, 1, 1]`, `[N]` becomes `[1, N, 1]`, `[N, M]` becomes `[N, M, 1]`, else kept",
+        dtype "any, kept";
+        /// x with at least three axes.
+        atleast_3d => mlx_atleast_3d,
+    }
+
+    /// The axes in the given order, without a copy.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_transpose_axes`
     ///
     /// # Errors
     /// [`Error::Mlx`] when `axes` is not a permutation.
     pub fn transpose_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_transpose_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+        unsafe { op!(mlx_transpose_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
     }
 
-    /// Two axes exchanged. Source: `mlx_swapaxes`.
+    /// Two axes exchanged, without a copy.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_swapaxes`
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range.
     pub fn swap_axes(&self, a: i32, b: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_swapaxes(self.as_raw(), a, b, stream())) }
+        unsafe { op!(mlx_swapaxes(self.as_raw(), a, b, stream())) }
     }
 
-    /// One axis moved to another place, the others keeping their order. Source: `mlx_moveaxis`.
+    /// One axis moved to another place, the others keeping their order, without a copy.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_moveaxis`
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range.
     pub fn move_axis(&self, from: i32, to: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_moveaxis(self.as_raw(), from, to, stream())) }
+        unsafe { op!(mlx_moveaxis(self.as_raw(), from, to, stream())) }
     }
 
-    /// x without the given axes, each of length 1. Source: `mlx_squeeze_axes`.
+    /// x without the given axes, each of length 1.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_squeeze_axes`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when one of them is longer, or out of range.
+    /// [`Error::Mlx`] when one of them is not of length 1, is out of range or occurs twice.
     pub fn squeeze_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_squeeze_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+        unsafe { op!(mlx_squeeze_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
     }
 
-    /// A new axis of length 1 at the given place of the result. Source: `mlx_expand_dims`.
+    /// A new axis of length 1 at the given place of the result.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_expand_dims`
     ///
     /// # Errors
     /// [`Error::Mlx`] when `axis` is out of range.
     pub fn expand_dims(&self, axis: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_expand_dims(self.as_raw(), axis, stream())) }
+        unsafe { op!(mlx_expand_dims(self.as_raw(), axis, stream())) }
     }
 
-    /// New axes of length 1 at the given places of the result. Source: `mlx_expand_dims_axes`.
+    /// New axes of length 1 at the given places of the result.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_expand_dims_axes`
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range or occurs twice.
     pub fn expand_dims_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_expand_dims_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+        unsafe { op!(mlx_expand_dims_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
     }
 
-    /// x repeated, without a copy, to a shape that it broadcasts to. Source: `mlx_broadcast_to`.
+    /// x repeated, without a copy, to a shape that it broadcasts to.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_broadcast_to`
     ///
     /// # Errors
-    /// [`Error::Shape`] when the result would be too large to address, [`Error::Mlx`] when x does not broadcast to it.
+    /// [`Error::Shape`] when the result, written out, would not fit in memory: the next op might write it out,
+    /// [`Error::Mlx`] when x does not broadcast to it.
     pub fn broadcast_to(&self, shape: &[i32]) -> Result<Array> {
-        element_count("broadcast_to", shape, self.dtype())?;
+        fits("broadcast_to", shape, self.dtype())?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_broadcast_to(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
+        unsafe { op!(mlx_broadcast_to(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
     }
 
-    /// The whole array, repeated `reps[i]` times along axis i; missing axes count from the front. Source: `mlx_tile`.
+    /// The whole array, repeated `reps[i]` times along axis i, the last of both being the same.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_tile`
     ///
     /// # Errors
-    /// [`Error::Argument`] when a count is negative, [`Error::Shape`] when the result is too large to address.
+    /// [`Error::Argument`] when a count is negative, [`Error::Shape`] when the result does not fit in memory.
     pub fn tile(&self, reps: &[i32]) -> Result<Array> {
-        let ndim = self.ndim().max(reps.len());
-        let length = |lengths: &[i32], i: usize| (i + lengths.len()).checked_sub(ndim).map_or(1, |i| lengths[i]);
-        let mut shape = Vec::with_capacity(ndim);
-        for i in 0..ndim {
-            let (dim, rep) = (length(self.shape(), i), length(reps, i));
-            if rep < 0 {
-                return Err(Error::argument("tile", "reps", format!("must not be negative, found {reps:?}")));
-            }
-            shape.push(dim.checked_mul(rep).ok_or_else(|| too_long("tile", dim, rep))?);
+        if reps.iter().any(|&rep| rep < 0) {
+            return Err(Error::argument("tile", "reps", format!("must not be negative, found {reps:?}")));
         }
-        element_count("tile", &shape, self.dtype())?;
+        let ndim = self.ndim().max(reps.len());
+        let length =
+            |lengths: &[i32], i: usize| (i + lengths.len()).checked_sub(ndim).map_or(1, |i| lengths[i]);
+        let shape = (0..ndim)
+            .map(|i| product("tile", length(self.shape(), i), length(reps, i)))
+            .collect::<Result<Vec<_>>>()?;
+        fits("tile", &shape, self.dtype())?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_tile(self.as_raw(), reps.as_ptr(), reps.len(), stream())) }
+        unsafe { op!(mlx_tile(self.as_raw(), reps.as_ptr(), reps.len(), stream())) }
     }
 
-    /// Each element along `axis` repeated `count` times in a row. Source: `mlx_repeat_axis`.
+    /// Each element along `axis` repeated `count` times in a row.
+    ///
+    /// - shape: `[.., N, ..]` → `[.., N · count, ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_repeat_axis`
     ///
     /// # Errors
-    /// [`Error::Argument`] when `count` is negative or `axis` out of range, [`Error::Shape`] when the result is too
-    /// large to address.
+    /// [`Error::Argument`] when `count` is negative or `axis` out of range, [`Error::Shape`] when the result does not
+    /// fit in memory.
     pub fn repeat(&self, count: i32, axis: i32) -> Result<Array> {
-        let dim = self.dim(axis)?;
+        let dim = length("repeat", self, axis)?;
         if count < 0 {
             return Err(Error::argument("repeat", "count", format!("must not be negative, found {count}")));
         }
-        dim.checked_mul(count).ok_or_else(|| too_long("repeat", dim, count))?;
-        element_count("repeat", &[self.shape(), &[count]].concat(), self.dtype())?;
+        product("repeat", dim, count)?;
+        fits("repeat", &[self.shape(), &[count]].concat(), self.dtype())?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_repeat_axis(self.as_raw(), count, axis, stream())) }
+        unsafe { op!(mlx_repeat_axis(self.as_raw(), count, axis, stream())) }
     }
 
-    /// x with `(before, after)` elements of `value` added to each axis. Dtype: kept. Source: `mlx_pad`.
+    /// x with `(before, after)` elements of `value` added to each axis.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_pad`
     ///
     /// # Errors
     /// [`Error::Argument`] when there is not one pair an axis or a width is negative, [`Error::Shape`] when the result
-    /// is too large to address.
+    /// does not fit in memory.
     pub fn pad(&self, widths: &[(i32, i32)], value: f64) -> Result<Array> {
         let op = "pad";
         if widths.len() != self.ndim() {
@@ -165,15 +242,17 @@ impl Array {
                 return Err(Error::argument(op, "widths", format!("must not be negative, found {widths:?}")));
             }
             let padded = dim.checked_add(before).and_then(|dim| dim.checked_add(after));
-            shape.push(padded.ok_or_else(|| Error::shape(op, format!("{dim} + {before} + {after} is too long")))?);
+            shape.push(
+                padded.ok_or_else(|| Error::shape(op, format!("{dim} + {before} + {after} is too long")))?,
+            );
         }
-        element_count(op, &shape, self.dtype())?;
+        fits(op, &shape, self.dtype())?;
         let axes: Vec<i32> = (0..).take(widths.len()).collect();
         let (before, after): (Vec<i32>, Vec<i32>) = widths.iter().copied().unzip();
         let value = Array::constant(value, self.dtype())?;
         // SAFETY: op contract. The mode is a NUL-terminated constant.
         unsafe {
-            call!(Array = mlx_pad(
+            op!(mlx_pad(
                 self.as_raw(),
                 axes.as_ptr(),
                 axes.len(),
@@ -188,57 +267,98 @@ impl Array {
         }
     }
 
-    /// x moved along `axis` by `shift`, what leaves at one end coming back at the other. Source: `mlx_roll_axis`.
+    /// x moved along `axis` by `shift`, what leaves at one end coming back at the other.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_roll_axis`, which ends the process when the axis has no length
     ///
     /// # Errors
-    /// [`Error::Mlx`] when `axis` is out of range.
+    /// [`Error::Argument`] when `axis` is out of range.
     pub fn roll(&self, shift: i32, axis: i32) -> Result<Array> {
-        if self.dim(axis)? == 0 {
+        let Some(shift) = shift.checked_rem_euclid(length("roll", self, axis)?) else {
             return Ok(self.clone());
-        }
+        };
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_roll_axis(self.as_raw(), &raw const shift, 1, axis, stream())) }
+        unsafe { op!(mlx_roll_axis(self.as_raw(), &raw const shift, 1, axis, stream())) }
     }
 
-    /// x in reverse order along `axis`. Source: `mlx_flip_axis`.
+    /// x in reverse order along `axis`.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_flip_axis`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when `axis` is out of range.
+    /// [`Error::Argument`] when `axis` is out of range.
     pub fn flip(&self, axis: i32) -> Result<Array> {
+        axis_of("flip", axis, self.ndim())?;
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_flip_axis(self.as_raw(), axis, stream())) }
+        unsafe { op!(mlx_flip_axis(self.as_raw(), axis, stream())) }
     }
 
-    /// x laid out in row-major order: itself where it is so already. Source: `mlx_contiguous`.
+    /// x laid out in row-major order: itself where it is so already.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_contiguous`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when memory is exhausted.
+    /// [`Error::Mlx`] when the library fails.
     pub fn contiguous(&self) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_contiguous(self.as_raw(), false, stream())) }
+        unsafe { op!(mlx_contiguous(self.as_raw(), false, stream())) }
     }
 
-    /// The diagonal that begins `offset` to the right, of two axes. Source: `mlx_diagonal`.
+    /// The diagonal that begins `offset` places along `axis2` (or `−offset` along `axis1`).
+    ///
+    /// - shape: without the two axes, and the diagonal's as the last
+    /// - dtype: any, kept
+    /// - source: `mlx_diagonal`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when an axis is out of range or both are the same.
+    /// [`Error::Argument`] when an axis is out of range, [`Error::Mlx`] when both are the same.
     pub fn diagonal(&self, offset: i32, axis1: i32, axis2: i32) -> Result<Array> {
+        let offset = within(offset, length("diagonal", self, axis1)?, length("diagonal", self, axis2)?);
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_diagonal(self.as_raw(), offset, axis1, axis2, stream())) }
+        unsafe { op!(mlx_diagonal(self.as_raw(), offset, axis1, axis2, stream())) }
     }
 
-    /// A matrix with x on the diagonal that begins `k` to the right; of a matrix, that diagonal. Source: `mlx_diag`.
+    /// Of a vector, the matrix with it on the diagonal that begins `k` to the right; of a matrix, that diagonal.
+    ///
+    /// - shape: `[N]` → `[N + |k|, N + |k|]`, or `[N, M]` → the diagonal's
+    /// - dtype: any, kept
+    /// - source: `mlx_diag`, which ends the process when the matrix does not fit in memory
     ///
     /// # Errors
-    /// [`Error::Mlx`] when x has neither one axis nor two.
+    /// [`Error::Shape`] when x has neither one axis nor two, or the result does not fit in memory.
     pub fn diag(&self, k: i32) -> Result<Array> {
+        let k = match *self.shape() {
+            [n] => {
+                let side = n.checked_add_unsigned(k.unsigned_abs());
+                let side =
+                    side.ok_or_else(|| Error::shape("diag", format!("{n} + |{k}| is too long an axis")))?;
+                fits("diag", &[side, side], self.dtype())?;
+                k
+            }
+            [rows, columns] => within(k, rows, columns),
+            _ => {
+                return Err(Error::shape(
+                    "diag",
+                    format!("expected one or two axes, found {:?}", self.shape()),
+                ));
+            }
+        };
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_diag(self.as_raw(), k, stream())) }
+        unsafe { op!(mlx_diag(self.as_raw(), k, stream())) }
     }
 
-    /// A view of the elements, in row-major order, with any shape, steps and first element. Source: `mlx_as_strided`.
+    /// A view of the elements, in row-major order, with any shape, steps and first element.
     ///
     /// - `strides`, `offset`: in elements
+    /// - shape: `shape`
+    /// - dtype: any, kept
+    /// - source: `mlx_as_strided`, which reads whatever memory it is told to
     ///
     /// # Errors
     /// [`Error::Shape`] when the view would reach outside the array.
@@ -248,22 +368,26 @@ impl Array {
             return Err(Error::shape(op, format!("{} axes but {} strides", shape.len(), strides.len())));
         }
         let count = element_count(op, shape, self.dtype())?;
-        let outside = || Error::shape(op, format!("{shape:?} by {strides:?} from {offset} reaches outside the array"));
-        let (mut low, mut high) = (i64::try_from(offset).map_err(|_| outside())?, offset as i64);
-        for (&dim, &stride) in shape.iter().zip(strides) {
-            let reach = i64::from(dim - 1).max(0).checked_mul(stride).ok_or_else(outside)?;
-            let end = if reach < 0 { &mut low } else { &mut high };
-            *end = end.checked_add(reach).ok_or_else(outside)?;
-        }
-        if count > 0 && (low < 0 || u64::try_from(high).is_ok_and(|high| high >= self.size() as u64)) {
-            return Err(outside());
+        let outside =
+            || Error::shape(op, format!("{shape:?} by {strides:?} from {offset} reaches outside the array"));
+        if count > 0 {
+            let first = i64::try_from(offset).map_err(|_| outside())?;
+            let (mut low, mut high) = (first, first);
+            for (&dim, &stride) in shape.iter().zip(strides) {
+                let reach = i64::from(dim - 1).checked_mul(stride).ok_or_else(outside)?;
+                let end = if reach < 0 { &mut low } else { &mut high };
+                *end = end.checked_add(reach).ok_or_else(outside)?;
+            }
+            if low < 0 || usize::try_from(high).map_or(true, |high| high >= self.size()) {
+                return Err(outside());
+            }
         }
         // The library counts from the buffer as it is; only in row-major order are the elements where we count them.
         let base = self.contiguous()?;
         let offset = if count == 0 { 0 } else { offset };
         // SAFETY: op contract. Every element of the view lies inside the array, as checked above.
         unsafe {
-            call!(Array = mlx_as_strided(
+            op!(mlx_as_strided(
                 base.as_raw(),
                 shape.as_ptr(),
                 shape.len(),
@@ -275,43 +399,60 @@ impl Array {
         }
     }
 
-    /// `count` equal parts along `axis`. Source: `mlx_split`.
+    /// `count` equal parts along `axis`.
+    ///
+    /// - shape: `[.., N, ..]` → `count` times `[.., N / count, ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_split`
     ///
     /// # Errors
-    /// [`Error::Argument`] when `count` is not positive, [`Error::Mlx`] when the parts would not be equal.
+    /// [`Error::Argument`] when `count` is not positive or above the axis's length, or `axis` out of range,
+    /// [`Error::Mlx`] when the parts would not be equal.
     pub fn split(&self, count: i32, axis: i32) -> Result<Vec<Array>> {
-        if count < 1 {
-            return Err(Error::argument("split", "count", format!("expected at least 1, found {count}")));
+        let dim = length("split", self, axis)?;
+        if count < 1 || count > dim.max(1) {
+            let message = format!("expected 1 to {}, found {count}", dim.max(1));
+            return Err(Error::argument("split", "count", message));
         }
-        self.dim(axis)?;
         // SAFETY: op contract.
         unsafe { call!(VectorArray = mlx_split(self.as_raw(), count, axis, stream())) }?.to_arrays()
     }
 
-    /// The parts between the given places along `axis`: one more than there are places. Source: `mlx_split_sections`.
+    /// The parts between the given places along `axis`: one more than there are places.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_split_sections`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when `axis` is out of range.
+    /// [`Error::Argument`] when `axis` is out of range, or the places do not rise from 0 to at most its length.
     pub fn split_at(&self, places: &[i32], axis: i32) -> Result<Vec<Array>> {
-        let dim = self.dim(axis)?;
-        if places.windows(2).any(|pair| pair[0] > pair[1]) || places.iter().any(|&place| place < 0 || place > dim) {
+        let dim = length("split_at", self, axis)?;
+        if places.windows(2).any(|pair| pair[0] > pair[1])
+            || places.iter().any(|&place| place < 0 || place > dim)
+        {
             let message = format!("expected rising places in 0..={dim}, found {places:?}");
             return Err(Error::argument("split_at", "places", message));
         }
         // SAFETY: op contract.
         unsafe {
-            call!(VectorArray =
-                mlx_split_sections(self.as_raw(), places.as_ptr(), places.len(), axis, stream()))
+            call!(
+                VectorArray =
+                    mlx_split_sections(self.as_raw(), places.as_ptr(), places.len(), axis, stream())
+            )
         }?
         .to_arrays()
     }
 
-    /// The slices along `axis`, without it. Source: `mlx_unstack_axis`.
+    /// The slices along `axis`, without it.
+    ///
+    /// - shape: `[.., N, ..]` → N times `[.., ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_unstack_axis`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when `axis` is out of range.
+    /// [`Error::Argument`] when `axis` is out of range.
     pub fn unstack(&self, axis: i32) -> Result<Vec<Array>> {
-        if self.dim(axis)? == 0 {
+        if length("unstack", self, axis)? == 0 {
             return Ok(Vec::new());
         }
         // SAFETY: op contract.
@@ -319,66 +460,105 @@ impl Array {
     }
 }
 
-fn too_long(op: &'static str, dim: i32, count: i32) -> Error {
-    Error::shape(op, format!("{dim} × {count} is longer than an axis can be"))
+/// The length of an axis, with the op's own name in the error.
+fn length(op: &'static str, array: &Array, axis: i32) -> Result<i32> {
+    axis_of(op, axis, array.ndim()).map(|axis| array.shape()[axis])
 }
 
-/// Arrays one after another along an axis that they have. Dtype: promoted. Source: `mlx_concatenate_axis`.
+/// The length of an axis that grows by a factor.
+fn product(op: &'static str, dim: i32, count: i32) -> Result<i32> {
+    dim.checked_mul(count)
+        .ok_or_else(|| Error::shape(op, format!("{dim} × {count} is longer than an axis can be")))
+}
+
+/// Arrays one after another along an axis that they have.
+///
+/// - shape: `[.., N₁, ..]`, `[.., N₂, ..]`, .. → `[.., N₁ + N₂ + .., ..]`
+/// - dtype: promoted
+/// - source: `mlx_concatenate_axis`
 ///
 /// # Errors
-/// [`Error::Argument`] when there are none, [`Error::Mlx`] when shapes differ elsewhere than along `axis`.
+/// [`Error::Argument`] when there are none or `axis` is out of range, [`Error::Shape`] when the result does not fit in
+/// memory, [`Error::Mlx`] when shapes differ elsewhere than along `axis`.
 pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
-    let Some(first) = arrays.first() else {
+    if arrays.is_empty() {
         return Err(Error::argument("concatenate", "arrays", "there are none"));
-    };
-    first.dim(axis)?;
-    let dims = arrays.iter().map(|array| array.dim(axis)).collect::<Result<Vec<_>>>()?;
+    }
+    let dims = arrays.iter().map(|array| length("concatenate", array, axis)).collect::<Result<Vec<_>>>()?;
     if i32::try_from(dims.iter().map(|&dim| i64::from(dim)).sum::<i64>()).is_err() {
         return Err(Error::shape("concatenate", "the result is longer than an axis can be"));
     }
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
-    unsafe { call!(Array = mlx_concatenate_axis(arrays.as_raw(), axis, stream())) }
+    unsafe { op!(mlx_concatenate_axis(arrays.as_raw(), axis, stream())) }
 }
 
-/// Arrays of one shape as the slices along a new axis. Dtype: promoted. Source: `mlx_stack_axis`.
+/// Arrays of one shape as the slices along a new axis.
+///
+/// - shape: N arrays of `[.., ..]` → `[.., N, ..]`
+/// - dtype: promoted
+/// - source: `mlx_stack_axis`
 ///
 /// # Errors
-/// [`Error::Argument`] when there are none, [`Error::Mlx`] when shapes differ or `axis` is out of range.
+/// [`Error::Argument`] when there are none, [`Error::Shape`] when the result does not fit in memory, [`Error::Mlx`]
+/// when shapes differ or `axis` is out of range.
 pub fn stack(arrays: &[&Array], axis: i32) -> Result<Array> {
     if arrays.is_empty() {
         return Err(Error::argument("stack", "arrays", "there are none"));
     }
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
-    unsafe { call!(Array = mlx_stack_axis(arrays.as_raw(), axis, stream())) }
+    unsafe { op!(mlx_stack_axis(arrays.as_raw(), axis, stream())) }
 }
 
-/// Arrays as views of the one shape that they broadcast to. Source: `mlx_broadcast_arrays`.
+/// Arrays as views of the one shape that they broadcast to; no arrays give none.
+///
+/// - dtype: any, kept
+/// - source: `mlx_broadcast_arrays`
 ///
 /// # Errors
-/// [`Error::Mlx`] when they do not broadcast.
+/// [`Error::Mlx`] when they do not broadcast, [`Error::Shape`] when one, written out, would not fit in memory.
 pub fn broadcast_arrays(arrays: &[&Array]) -> Result<Vec<Array>> {
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
-    unsafe { call!(VectorArray = mlx_broadcast_arrays(arrays.as_raw(), stream())) }?.to_arrays()
+    let views =
+        unsafe { call!(VectorArray = mlx_broadcast_arrays(arrays.as_raw(), stream())) }?.to_arrays()?;
+    views.into_iter().map(|view| admit("broadcast_arrays", view)).collect()
 }
 
-/// Coordinate arrays from coordinate vectors. Source: `mlx_meshgrid`.
+/// Which of the first two axes of a grid the first two vectors run along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Indexing {
+    /// The first vector runs along columns, the second along rows.
+    #[default]
+    Xy,
+    /// The first vector runs along rows, the second along columns.
+    Ij,
+}
+
+/// Coordinate arrays from coordinate vectors.
 ///
 /// - `sparse`: whether each result keeps length 1 along the axes of the others
-/// - `indexing`: `"xy"` or `"ij"`
+/// - shape: vectors of N, M, .. → `[M, N, ..]` each with [`Indexing::Xy`], `[N, M, ..]` with [`Indexing::Ij`]
+/// - dtype: any, kept
+/// - source: `mlx_meshgrid`
 ///
 /// # Errors
-/// [`Error::Argument`] when there are none, [`Error::Mlx`] when one is not a vector or `indexing` is unknown.
-pub fn meshgrid(arrays: &[&Array], sparse: bool, indexing: &str) -> Result<Vec<Array>> {
+/// [`Error::Argument`] when there are none, [`Error::Shape`] when the grid does not fit in memory, [`Error::Mlx`] when
+/// one is not a vector.
+pub fn meshgrid(arrays: &[&Array], sparse: bool, indexing: Indexing) -> Result<Vec<Array>> {
     if arrays.is_empty() {
         return Err(Error::argument("meshgrid", "arrays", "there are none"));
     }
-    let indexing = c_string("meshgrid", "indexing", indexing)?;
+    let indexing = match indexing {
+        Indexing::Xy => c"xy",
+        Indexing::Ij => c"ij",
+    };
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
-    // SAFETY: op contract. `indexing` is NUL-terminated and lives through the call.
-    unsafe { call!(VectorArray = mlx_meshgrid(arrays.as_raw(), sparse, indexing.as_ptr(), stream())) }?.to_arrays()
+    // SAFETY: op contract. `indexing` is a NUL-terminated constant.
+    let grids =
+        unsafe { call!(VectorArray = mlx_meshgrid(arrays.as_raw(), sparse, indexing.as_ptr(), stream())) }?;
+    grids.to_arrays()?.into_iter().map(|grid| admit("meshgrid", grid)).collect()
 }
 
 /// The one shape that all of `arrays` broadcast to.

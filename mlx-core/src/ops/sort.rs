@@ -142,9 +142,7 @@ impl Array {
             Side::Right => c"right",
         };
         // SAFETY: op contract. The name of the side is a NUL-terminated constant.
-        unsafe {
-            call!(Array = mlx_searchsorted(self.as_raw(), values.as_raw(), side.as_ptr(), stream()))
-        }
+        unsafe { call!(Array = mlx_searchsorted(self.as_raw(), values.as_raw(), side.as_ptr(), stream())) }
     }
 
     /// `axis` counted from the front, and its length.
@@ -155,16 +153,16 @@ impl Array {
             .ok()
             .or_else(|| ndim.checked_sub(axis.unsigned_abs() as usize).filter(|_| axis < 0))
             .and_then(|axis| Some((i32::try_from(axis).ok()?, *shape.get(axis)?)))
-            .ok_or_else(|| {
-                Error::argument(op, "axis", format!("{axis} is out of range for shape {shape:?}"))
-            })
+            .ok_or_else(|| Error::argument(op, "axis", format!("{axis} is out of range for shape {shape:?}")))
     }
 }
 
 /// `index` counted from the front of an axis of `size`.
 pub(crate) fn position(op: &'static str, index: i32, size: i32) -> Result<i32> {
     let from_front = if index < 0 { index.checked_add(size) } else { Some(index) };
-    from_front
-        .filter(|index| (0..size).contains(index))
-        .ok_or(Error::Index { op, index: index.into(), size: size.into() })
+    from_front.filter(|index| (0..size).contains(index)).ok_or(Error::Index {
+        op,
+        index: index.into(),
+        size: size.into(),
+    })
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Keys and values of the tokens that a window of W still reaches, and up to 256 more so that the text can be
 /// taken back a little.
 ///
-/// L new tokens see the last W − 1 tokens before them and each other: that is what [`append`](Self::append)
+/// L new tokens see the last W − 1 tokens before them and each other: that is what [`append`](super::KvCache::append)
 /// returns, whatever L is. The buffers hold the tokens in the order of the text; when they are full, the tokens
 /// that are out of reach are dropped and the rest moves to the front. That copy comes once in 256 tokens, where a
 /// ring would have to be put back in order for every chunk.
@@ -48,7 +48,7 @@ impl RotatingCache {
         self.window
     }
 
-    /// How many earlier tokens the next [`append`](Self::append) returns in front of the new ones.
+    /// How many earlier tokens the next [`append`](super::KvCache::append) returns in front of the new ones.
     #[must_use]
     pub fn visible(&self) -> i32 {
         self.offset.min(self.window - 1)

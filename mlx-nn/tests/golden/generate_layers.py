@@ -1,10 +1,11 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: EUPL-1.2
 """Reference values for activations, norms and attention, computed by torch and transformers.
 
 Usage: generate_layers.py OUT_DIR     writes OUT_DIR/layers.json
 
-Pins: transformers 5.23.0, torch 2.9.1 (CPU), numpy 2.4.6. Seed 21.
+Needs: torch==2.9.1 transformers==5.23.0 safetensors==0.8.0
+
+The seed is 21.
 
 Half precision values are given as the float32 numbers that they stand for.
 """

@@ -1,10 +1,11 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: EUPL-1.2
 """Reference values for rotary embeddings, computed by transformers.
 
 Usage: generate_rope.py OUT_DIR     writes OUT_DIR/rope.json
 
-Pins: transformers 5.23.0, torch 2.9.1 (CPU), numpy 2.4.6. Seed 20.
+Needs: torch==2.9.1 transformers==5.23.0 safetensors==0.8.0
+
+The seed is 20.
 
 Each case has the keys of a config, and for some texts (`offset` tokens before, as many after as `x` has) the inverse
 frequencies, the attention factor and the rotated `x`. Every text gets a fresh embedding, so that the scalings that

@@ -5,7 +5,8 @@ Usage: generate_chat.py OUT_DIR
 
 Needs `transformers` and `jinja2`. Templates are the `*.jinja` files beside this script in `chat/`, and the one-line
 ones below, each for something that real templates use. Writes `chat.json`: a list of cases with the name or the text of
-the template, the variables, and the text, or the error for a template that raises one.
+the template, the variables, and the text, or the error for a template that raises one; and gives the tokenizer in
+`qwen/` its template.
 """
 
 import json
@@ -197,7 +198,10 @@ def main():
     versions = f"transformers {transformers.__version__}, jinja2 {jinja2.__version__}"
     shared = {"messages": SHORT, **VALUES, "tool": WEATHER}
     out = {"generator": "generate_chat.py", "library": versions, "tokens": TOKENS, "shared": shared, "cases": cases}
-    Path(sys.argv[1], "chat.json").write_text(json.dumps(out, ensure_ascii=True, indent=1) + "\n")
+    folder = Path(sys.argv[1])
+    (folder / "chat.json").write_text(json.dumps(out, ensure_ascii=True, indent=1) + "\n")
+    (folder / "qwen").mkdir(parents=True, exist_ok=True)
+    (folder / "qwen" / "chat_template.jinja").write_text(thinker)
 
 
 if __name__ == "__main__":
