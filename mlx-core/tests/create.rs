@@ -187,6 +187,14 @@ fn triangles_are_cut_at_any_diagonal() {
         &[],
     );
     check("tri", Array::tri(0, 2, 0, Dtype::Bool), Dtype::Bool, &[0, 2], &[]);
+    check("tri", Array::tri(i32::MAX, 0, i32::MIN, Dtype::Bool), Dtype::Bool, &[i32::MAX, 0], &[]);
+    check(
+        "tril",
+        Array::zeros(&[0, i32::MAX], Dtype::Bool).unwrap().tril(1),
+        Dtype::Bool,
+        &[0, i32::MAX],
+        &[],
+    );
     for vector in [vector(&[1.0]), Array::scalar(1.0f32).unwrap()] {
         refused("tril", vector.tril(0), "two axes");
         refused("triu", vector.triu(0), "two axes");

@@ -89,12 +89,6 @@ impl Sampler {
         &self.options
     }
 
-    /// Whether a token must be accepted before the next is sampled. It never must: penalties count on the device.
-    #[must_use]
-    pub const fn needs_history(&self) -> bool {
-        false
-    }
-
     /// The next token for these logits. Lazy.
     ///
     /// - `logits`: `[V]`, or `[1, .., V]`, floating, taken in float32

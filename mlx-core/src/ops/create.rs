@@ -158,6 +158,10 @@ impl Array {
     /// [`Error::Shape`] when a size is negative or the array does not fit in memory.
     pub fn tri(rows: i32, columns: i32, k: i32, dtype: Dtype) -> Result<Array> {
         fits("tri", &[rows, columns], dtype)?;
+        if rows == 0 || columns == 0 {
+            // The library counts along both axes before it finds that there is nothing to fill.
+            return Array::zeros(&[rows, columns], dtype);
+        }
         // SAFETY: op contract.
         unsafe { op!(mlx_tri(rows, columns, within(k, rows, columns), dtype.to_raw(), stream())) }
     }
@@ -172,6 +176,9 @@ impl Array {
     /// [`Error::Shape`] when there are fewer than two axes.
     pub fn tril(&self, k: i32) -> Result<Array> {
         let (rows, columns) = matrix("tril", self)?;
+        if self.size() == 0 {
+            return Ok(self.clone());
+        }
         // SAFETY: op contract.
         unsafe { op!(mlx_tril(self.as_raw(), within(k, rows, columns), stream())) }
     }
@@ -186,6 +193,9 @@ impl Array {
     /// [`Error::Shape`] when there are fewer than two axes.
     pub fn triu(&self, k: i32) -> Result<Array> {
         let (rows, columns) = matrix("triu", self)?;
+        if self.size() == 0 {
+            return Ok(self.clone());
+        }
         // SAFETY: op contract.
         unsafe { op!(mlx_triu(self.as_raw(), within(k, rows, columns), stream())) }
     }

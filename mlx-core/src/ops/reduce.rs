@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Reductions and scans along axes, and softmax.
 
+use std::borrow::Cow;
+
 use crate::device::stream;
 use crate::error::Result;
 use crate::ffi::Handle;
 use crate::ops::node::{axis_of, op};
 use crate::ops::optional_dtype;
 use crate::{Array, Dtype};
+
+/// What a reduction reads: of an empty array another one in row-major order. The processor's reductions never return from
+/// some empty arrays in another layout, such as `[0, 1, 7]` transposed and reduced along its last axis.
+fn fresh(array: &Array) -> Result<Cow<'_, Array>> {
+    if array.size() > 0 {
+        Ok(Cow::Borrowed(array))
+    } else {
+        Array::zeros(array.shape(), array.dtype()).map(Cow::Owned)
+    }
+}
 
 /// A reduction in its three forms: one axis, several, all.
 macro_rules! reduction {
@@ -23,7 +35,7 @@ macro_rules! reduction {
         /// [`crate::Error::Mlx`] when `axis` is out of range.
         pub fn $one(&self, axis: i32, keepdims: bool) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_one(self.as_raw(), axis, keepdims, stream())) }
+            unsafe { op!($f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over several axes together.")]
@@ -36,7 +48,7 @@ macro_rules! reduction {
         /// [`crate::Error::Mlx`] when an axis is out of range or occurs twice.
         pub fn $several(&self, axes: &[i32], keepdims: bool) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_several(self.as_raw(), axes.as_ptr(), axes.len(), keepdims, stream())) }
+            unsafe { op!($f_several(fresh(self)?.as_raw(), axes.as_ptr(), axes.len(), keepdims, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over all elements.")]
@@ -50,7 +62,7 @@ macro_rules! reduction {
         /// [`crate::Error::Mlx`] when the library fails.
         pub fn $all(&self) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_all(self.as_raw(), false, stream())) }
+            unsafe { op!($f_all(fresh(self)?.as_raw(), false, stream())) }
         }
     )*};
 }
@@ -70,7 +82,7 @@ macro_rules! deviation {
         /// [`crate::Error::Mlx`] when `axis` is out of range.
         pub fn $one(&self, axis: i32, keepdims: bool, ddof: i32) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_one(self.as_raw(), axis, keepdims, ddof, stream())) }
+            unsafe { op!($f_one(fresh(self)?.as_raw(), axis, keepdims, ddof, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over several axes together.")]
@@ -83,7 +95,7 @@ macro_rules! deviation {
         /// [`crate::Error::Mlx`] when an axis is out of range or occurs twice.
         pub fn $several(&self, axes: &[i32], keepdims: bool, ddof: i32) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_several(self.as_raw(), axes.as_ptr(), axes.len(), keepdims, ddof, stream())) }
+            unsafe { op!($f_several(fresh(self)?.as_raw(), axes.as_ptr(), axes.len(), keepdims, ddof, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over all elements.")]
@@ -96,7 +108,7 @@ macro_rules! deviation {
         /// [`crate::Error::Mlx`] when the library fails.
         pub fn $all(&self, ddof: i32) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_all(self.as_raw(), false, ddof, stream())) }
+            unsafe { op!($f_all(fresh(self)?.as_raw(), false, ddof, stream())) }
         }
     )*};
 }
@@ -114,7 +126,7 @@ macro_rules! place {
         /// [`crate::Error::Mlx`] when `axis` is out of range or the array is empty.
         pub fn $one(&self, axis: i32, keepdims: bool) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_one(self.as_raw(), axis, keepdims, stream())) }
+            unsafe { op!($f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] in the flattened array.")]
@@ -127,7 +139,7 @@ macro_rules! place {
         /// [`crate::Error::Mlx`] when the array is empty.
         pub fn $all(&self) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_all(self.as_raw(), false, stream())) }
+            unsafe { op!($f_all(fresh(self)?.as_raw(), false, stream())) }
         }
     )*};
 }
