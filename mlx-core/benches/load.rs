@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p mlx-core --bench load -- DIR [ROUNDS]`
 
+#![expect(clippy::print_stdout, reason = "a bench reports what it measured")]
+
 use std::io::Read;
 use std::time::Instant;
 

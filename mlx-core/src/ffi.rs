@@ -95,7 +95,9 @@ pub(crate) use handle;
 
 /// Calls a C function that returns a status, and gives back what it wrote.
 ///
-/// - `call!(Array = f(args))`: the first parameter of `f` is an output slot of that handle type
+/// - `call!(Array = f(args))`: the first parameter of `f` is an output slot; a result that no machine, or not this one,
+///   can hold is refused
+/// - `call!(VectorArray = f(args))`: the same for another handle type
 /// - `call!((Array, Array) = f(args))`: the first two are
 /// - `call!(new Array = f(args))`: `f` returns a handle and no status
 /// - `call!(copy usize = f(args))`: the first parameter is a slot for a plain value
@@ -121,6 +123,11 @@ macro_rules! call {
         let mut out = <$out as Default>::default();
         let status = $crate::ffi::sys::$f(&raw mut out, $($arg),*);
         $crate::ffi::check(stringify!($f), status).map(|()| out)
+    }};
+    (Array = $f:ident($($arg:expr),* $(,)?)) => {{
+        let mut out = <Array as $crate::ffi::Handle>::empty();
+        let status = $crate::ffi::sys::$f($crate::ffi::Handle::as_mut_raw(&mut out), $($arg),*);
+        $crate::ffi::check(stringify!($f), status).and_then(|()| $crate::ops::node::admit(stringify!($f), out))
     }};
     ($out:ident = $f:ident($($arg:expr),* $(,)?)) => {{
         let mut out = <$out as $crate::ffi::Handle>::empty();

@@ -48,10 +48,19 @@ figure! {
     /// The bytes past which allocation waits for running work to finish.
     memory_limit, mlx_get_memory_limit
 }
-limit! {
-    /// Sets the bytes past which allocation waits for running work to finish. It is a guideline, not a bound.
-    set_memory_limit, mlx_set_memory_limit
+/// Sets the bytes past which allocation waits for running work to finish. It is a guideline, not a bound.
+///
+/// Returns the limit that was in force before.
+///
+/// # Errors
+/// [`crate::Error::Mlx`] when the backend refuses the limit.
+pub fn set_memory_limit(bytes: usize) -> Result<usize> {
+    // The first limit tells what this machine can hold, and is still wanted when it is no longer in force.
+    crate::ops::node::largest();
+    // SAFETY: op contract.
+    unsafe { call!(copy usize = mlx_set_memory_limit(bytes)) }
 }
+
 limit! {
     /// Sets the most bytes of freed buffers that are kept for reuse.
     ///

@@ -140,7 +140,10 @@ fn products_with_axes_too_long_are_errors() {
     assert!(matches!(outer(&long, &long), Err(Error::Shape { op: "outer", .. })));
     let row = Array::zeros(&[1], Dtype::Uint8).unwrap().broadcast_to(&[1 << 20]).unwrap();
     assert!(matches!(kron(&row, &row), Err(Error::Shape { op: "kron", .. })));
-    assert_eq!(outer(&row, &row).unwrap().shape(), [1 << 20, 1 << 20]);
+    // It could be addressed, and is more than a machine has.
+    assert!(matches!(outer(&row, &row), Err(Error::Shape { op: "outer", .. })));
+    let short = row.slice_axis(0, 0, 100).unwrap();
+    assert_eq!(outer(&short, &row).unwrap().shape(), [100, 1 << 20]);
 }
 
 #[test]

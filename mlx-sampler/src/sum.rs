@@ -24,8 +24,6 @@ pub(crate) fn sum(x: &Array) -> Result<Array> {
 }
 
 /// The logarithm of the sum of the exponentials of `x`, `[N]`, as `[]`.
-///
-/// It is NaN when an entry is, when one is positive infinity, and when all are negative infinity.
 pub(crate) fn log_sum_exp(x: &Array) -> Result<Array> {
     let largest = x.max(0, false)?;
     Ok((&sum(&(x - &largest)?.exp()?)?.log()? + &largest)?)

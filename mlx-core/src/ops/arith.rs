@@ -5,8 +5,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::device::stream;
 use crate::error::{Error, Result};
-use crate::ffi::Handle;
-use crate::ops::node::{binary, op, unary};
+use crate::ffi::{Handle, call};
+use crate::ops::node::{binary, unary};
 use crate::ops::{opt, optional_float, where_};
 use crate::{Array, Dtype};
 
@@ -143,7 +143,7 @@ impl Array {
     /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
     pub fn left_shift(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
-        let shifted = unsafe { op!(mlx_left_shift(self.as_raw(), other.as_raw(), stream())) }?;
+        let shifted = unsafe { call!(Array = mlx_left_shift(self.as_raw(), other.as_raw(), stream())) }?;
         let dtype = shifted.dtype();
         where_(&is_shift_count(&other.astype(dtype)?)?, &shifted, &Array::constant(0.0, dtype)?)
     }
@@ -160,7 +160,7 @@ impl Array {
     /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
     pub fn right_shift(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
-        let shifted = unsafe { op!(mlx_right_shift(self.as_raw(), other.as_raw(), stream())) }?;
+        let shifted = unsafe { call!(Array = mlx_right_shift(self.as_raw(), other.as_raw(), stream())) }?;
         let dtype = shifted.dtype();
         let count = other.astype(dtype)?;
         // Negative, by 0 or 1, where the sign is set; of unsigned integers nowhere.
@@ -179,7 +179,7 @@ impl Array {
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
     pub fn remainder(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
-        let plain = unsafe { op!(mlx_remainder(self.as_raw(), other.as_raw(), stream())) }?;
+        let plain = unsafe { call!(Array = mlx_remainder(self.as_raw(), other.as_raw(), stream())) }?;
         match Divisor::of_integers(other, plain.dtype())? {
             None => Ok(plain),
             Some(divisor) => divisor.remainder(self),
@@ -197,7 +197,7 @@ impl Array {
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
     pub fn floor_divide(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
-        let plain = unsafe { op!(mlx_floor_divide(self.as_raw(), other.as_raw(), stream())) }?;
+        let plain = unsafe { call!(Array = mlx_floor_divide(self.as_raw(), other.as_raw(), stream())) }?;
         match Divisor::of_integers(other, plain.dtype())? {
             None => Ok(plain),
             Some(divisor) => divisor.quotient(self),
@@ -234,7 +234,7 @@ impl Array {
         let half = matches!(dtype, Dtype::Float16 | Dtype::Bfloat16);
         let x = if half && decimals != 0 { self.astype(Dtype::Float32)? } else { self.clone() };
         // SAFETY: op contract.
-        let rounded = unsafe { op!(mlx_round(x.as_raw(), decimals, stream())) }?;
+        let rounded = unsafe { call!(Array = mlx_round(x.as_raw(), decimals, stream())) }?;
         if whole || decimals <= 0 {
             return rounded.astype(dtype);
         }
@@ -255,7 +255,7 @@ impl Array {
             return Err(Error::argument("clip", "min", "either min or max is needed"));
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_clip(self.as_raw(), opt(min), opt(max), stream())) }
+        unsafe { call!(Array = mlx_clip(self.as_raw(), opt(min), opt(max), stream())) }
     }
 
     /// x with NaN replaced by `nan`, and infinities by `posinf` and `neginf` or the largest finite values.
@@ -269,7 +269,7 @@ impl Array {
     pub fn nan_to_num(&self, nan: f32, posinf: Option<f32>, neginf: Option<f32>) -> Result<Array> {
         let (posinf, neginf) = (optional_float(posinf), optional_float(neginf));
         // SAFETY: op contract.
-        unsafe { op!(mlx_nan_to_num(self.as_raw(), nan, posinf, neginf, stream())) }
+        unsafe { call!(Array = mlx_nan_to_num(self.as_raw(), nan, posinf, neginf, stream())) }
     }
 
     /// x in another dtype: floats become integers by truncation, complex numbers real by their real part.
@@ -283,7 +283,7 @@ impl Array {
     /// [`Error::Shape`] when the result does not fit in memory.
     pub fn astype(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_astype(self.as_raw(), dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_astype(self.as_raw(), dtype.to_raw(), stream())) }
     }
 
     /// The same bytes as another dtype; the last axis shrinks or grows with the size of an element.
@@ -295,7 +295,7 @@ impl Array {
     /// change.
     pub fn view(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_view(self.as_raw(), dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_view(self.as_raw(), dtype.to_raw(), stream())) }
     }
 }
 
@@ -346,14 +346,15 @@ impl Divisor {
     /// Dividing by the 1 in the place of 0 or −1 leaves the remainder that both have: 0.
     fn remainder(&self, dividend: &Array) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_remainder(dividend.as_raw(), self.safe.as_raw(), stream())) }
+        unsafe { call!(Array = mlx_remainder(dividend.as_raw(), self.safe.as_raw(), stream())) }
     }
 
     fn quotient(&self, dividend: &Array) -> Result<Array> {
         let dtype = self.safe.dtype();
         let dividend = dividend.astype(dtype)?;
         // SAFETY: op contract.
-        let mut quotient = unsafe { op!(mlx_floor_divide(dividend.as_raw(), self.safe.as_raw(), stream())) }?;
+        let mut quotient =
+            unsafe { call!(Array = mlx_floor_divide(dividend.as_raw(), self.safe.as_raw(), stream())) }?;
         if let Some(is_minus_one) = &self.is_minus_one {
             // The quotient is rounded towards 0 on some backends: one too many where it and the divisor leave another
             // rest than the floor does.
@@ -395,7 +396,7 @@ macro_rules! operator {
             #[doc = concat!($what, ", with broadcasting. Dtype: promoted. Source: `", stringify!($f), "`.")]
             fn $method(self, other: &Array) -> Result<Array> {
                 // SAFETY: op contract.
-                unsafe { op!($f(self.as_raw(), other.as_raw(), stream())) }
+                unsafe { call!(Array = $f(self.as_raw(), other.as_raw(), stream())) }
             }
         }
         impl $trait<f32> for &Array {

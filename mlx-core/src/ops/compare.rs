@@ -4,8 +4,8 @@
 use crate::Array;
 use crate::device::stream;
 use crate::error::Result;
-use crate::ffi::Handle;
-use crate::ops::node::{binary, op, unary};
+use crate::ffi::{Handle, call};
+use crate::ops::node::{binary, unary};
 
 impl Array {
     binary! { dtype "any, compared in the promoted dtype; gives bool";
@@ -58,7 +58,7 @@ impl Array {
     /// [`crate::Error::Mlx`] when the library fails; other shapes are no error but give false.
     pub fn array_equal(&self, other: &Array, equal_nan: bool) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_array_equal(self.as_raw(), other.as_raw(), equal_nan, stream())) }
+        unsafe { call!(Array = mlx_array_equal(self.as_raw(), other.as_raw(), equal_nan, stream())) }
     }
 
     /// Whether `|self − other| ≤ atol + rtol · |other|` everywhere; equal infinities are close.
@@ -88,7 +88,7 @@ impl Array {
     /// memory.
     pub fn isclose(&self, other: &Array, rtol: f64, atol: f64, equal_nan: bool) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_isclose(self.as_raw(), other.as_raw(), rtol, atol, equal_nan, stream())) }
+        unsafe { call!(Array = mlx_isclose(self.as_raw(), other.as_raw(), rtol, atol, equal_nan, stream())) }
     }
 }
 
@@ -103,5 +103,5 @@ impl Array {
 /// memory.
 pub fn where_(condition: &Array, x: &Array, y: &Array) -> Result<Array> {
     // SAFETY: op contract.
-    unsafe { op!(mlx_where(condition.as_raw(), x.as_raw(), y.as_raw(), stream())) }
+    unsafe { call!(Array = mlx_where(condition.as_raw(), x.as_raw(), y.as_raw(), stream())) }
 }

@@ -3,8 +3,8 @@
 
 use crate::device::stream;
 use crate::error::{Error, Result};
-use crate::ffi::Handle;
-use crate::ops::node::{fits, op, unary};
+use crate::ffi::{Handle, call};
+use crate::ops::node::{fits, unary};
 use crate::{Array, Dtype};
 
 impl Array {
@@ -26,7 +26,7 @@ impl Array {
     pub fn zeros(shape: &[i32], dtype: Dtype) -> Result<Array> {
         fits("zeros", shape, dtype)?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
     }
 
     /// All ones.
@@ -38,7 +38,7 @@ impl Array {
     pub fn ones(shape: &[i32], dtype: Dtype) -> Result<Array> {
         fits("ones", shape, dtype)?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_ones(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_ones(shape.as_ptr(), shape.len(), dtype.to_raw(), stream())) }
     }
 
     /// All `value`, as `dtype` represents it: rounded, and saturated where an integer type does not reach that far.
@@ -51,7 +51,9 @@ impl Array {
         fits("full", shape, dtype)?;
         let value = Array::constant(value, dtype)?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_full(shape.as_ptr(), shape.len(), value.as_raw(), dtype.to_raw(), stream())) }
+        unsafe {
+            call!(Array = mlx_full(shape.as_ptr(), shape.len(), value.as_raw(), dtype.to_raw(), stream()))
+        }
     }
 
     unary! { shape "kept", dtype "any, kept";
@@ -103,7 +105,7 @@ impl Array {
             return Array::zeros(&[0], dtype);
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_arange(start, stop, step, dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_arange(start, stop, step, dtype.to_raw(), stream())) }
     }
 
     /// `count` numbers from `start` to `stop`, both included, at equal distances; one alone is `start`.
@@ -120,7 +122,7 @@ impl Array {
         }
         fits("linspace", &[count], dtype)?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_linspace(start, stop, count, dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_linspace(start, stop, count, dtype.to_raw(), stream())) }
     }
 
     /// Zeros with ones on the diagonal that begins `k` columns to the right, or `−k` rows down.
@@ -136,7 +138,7 @@ impl Array {
             return Array::zeros(&[rows, columns], dtype);
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_eye(rows, columns, within(k, rows, columns), dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_eye(rows, columns, within(k, rows, columns), dtype.to_raw(), stream())) }
     }
 
     /// Zeros with ones on the diagonal.
@@ -163,7 +165,7 @@ impl Array {
             return Array::zeros(&[rows, columns], dtype);
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_tri(rows, columns, within(k, rows, columns), dtype.to_raw(), stream())) }
+        unsafe { call!(Array = mlx_tri(rows, columns, within(k, rows, columns), dtype.to_raw(), stream())) }
     }
 
     /// The lower triangle of the last two axes, zeros above the diagonal that begins `k` columns to the right.
@@ -180,7 +182,7 @@ impl Array {
             return Ok(self.clone());
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_tril(self.as_raw(), within(k, rows, columns), stream())) }
+        unsafe { call!(Array = mlx_tril(self.as_raw(), within(k, rows, columns), stream())) }
     }
 
     /// The upper triangle of the last two axes, zeros below the diagonal that begins `k` columns to the right.
@@ -197,7 +199,7 @@ impl Array {
             return Ok(self.clone());
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_triu(self.as_raw(), within(k, rows, columns), stream())) }
+        unsafe { call!(Array = mlx_triu(self.as_raw(), within(k, rows, columns), stream())) }
     }
 }
 

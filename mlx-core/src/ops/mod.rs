@@ -7,7 +7,7 @@ mod create;
 mod gather;
 mod index;
 mod linalg;
-mod node;
+pub(crate) mod node;
 mod quant;
 mod reduce;
 mod shape;

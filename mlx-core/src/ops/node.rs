@@ -11,14 +11,6 @@ use crate::error::{Error, Result};
 use crate::ffi::call;
 use crate::{Array, Dtype};
 
-/// Calls an op that gives one array, and refuses a result that no machine, or not this one, can hold.
-macro_rules! op {
-    ($f:ident($($arg:expr),* $(,)?)) => {
-        $crate::ffi::call!(Array = $f($($arg),*)).and_then(|out| $crate::ops::node::admit(stringify!($f), out))
-    };
-}
-pub(crate) use op;
-
 /// Ops of one operand without parameters, grouped by what happens to shape and dtype.
 macro_rules! unary {
     (shape $shape:literal, dtype $dtype:literal; $($(#[$doc:meta])* $name:ident => $f:ident),* $(,)?) => {$(
@@ -33,7 +25,7 @@ macro_rules! unary {
         /// fit in memory.
         pub fn $name(&self) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { $crate::ops::node::op!($f(self.as_raw(), stream())) }
+            unsafe { $crate::ffi::call!(Array = $f(self.as_raw(), stream())) }
         }
     )*};
 }
@@ -53,15 +45,15 @@ macro_rules! binary {
         /// [`crate::Error::Shape`] when the result does not fit in memory.
         pub fn $name(&self, other: &Array) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { $crate::ops::node::op!($f(self.as_raw(), other.as_raw(), stream())) }
+            unsafe { $crate::ffi::call!(Array = $f(self.as_raw(), other.as_raw(), stream())) }
         }
     )*};
 }
 pub(crate) use binary;
 
-/// The bytes that one array may take: MLX's memory limit as it is when the first op runs, by default four fifths of
-/// the machine's memory.
-fn largest() -> usize {
+/// The bytes that one array may take: MLX's memory limit before anybody changed it, four fifths of the machine's
+/// memory.
+pub(crate) fn largest() -> usize {
     static LARGEST: OnceLock<usize> = OnceLock::new();
     *LARGEST.get_or_init(|| {
         // SAFETY: op contract.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use crate::device::stream;
 use crate::error::Result;
-use crate::ffi::Handle;
-use crate::ops::node::{axis_of, op};
+use crate::ffi::{Handle, call};
+use crate::ops::node::axis_of;
 use crate::ops::optional_dtype;
 use crate::{Array, Dtype};
 
@@ -35,7 +35,7 @@ macro_rules! reduction {
         /// [`crate::Error::Mlx`] when `axis` is out of range.
         pub fn $one(&self, axis: i32, keepdims: bool) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
+            unsafe { call!(Array = $f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over several axes together.")]
@@ -48,7 +48,7 @@ macro_rules! reduction {
         /// [`crate::Error::Mlx`] when an axis is out of range or occurs twice.
         pub fn $several(&self, axes: &[i32], keepdims: bool) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_several(fresh(self)?.as_raw(), axes.as_ptr(), axes.len(), keepdims, stream())) }
+            unsafe { call!(Array = $f_several(fresh(self)?.as_raw(), axes.as_ptr(), axes.len(), keepdims, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over all elements.")]
@@ -62,7 +62,7 @@ macro_rules! reduction {
         /// [`crate::Error::Mlx`] when the library fails.
         pub fn $all(&self) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_all(fresh(self)?.as_raw(), false, stream())) }
+            unsafe { call!(Array = $f_all(fresh(self)?.as_raw(), false, stream())) }
         }
     )*};
 }
@@ -82,7 +82,7 @@ macro_rules! deviation {
         /// [`crate::Error::Mlx`] when `axis` is out of range.
         pub fn $one(&self, axis: i32, keepdims: bool, ddof: i32) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_one(fresh(self)?.as_raw(), axis, keepdims, ddof, stream())) }
+            unsafe { call!(Array = $f_one(fresh(self)?.as_raw(), axis, keepdims, ddof, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over several axes together.")]
@@ -95,7 +95,7 @@ macro_rules! deviation {
         /// [`crate::Error::Mlx`] when an axis is out of range or occurs twice.
         pub fn $several(&self, axes: &[i32], keepdims: bool, ddof: i32) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_several(fresh(self)?.as_raw(), axes.as_ptr(), axes.len(), keepdims, ddof, stream())) }
+            unsafe { call!(Array = $f_several(fresh(self)?.as_raw(), axes.as_ptr(), axes.len(), keepdims, ddof, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over all elements.")]
@@ -108,7 +108,7 @@ macro_rules! deviation {
         /// [`crate::Error::Mlx`] when the library fails.
         pub fn $all(&self, ddof: i32) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_all(fresh(self)?.as_raw(), false, ddof, stream())) }
+            unsafe { call!(Array = $f_all(fresh(self)?.as_raw(), false, ddof, stream())) }
         }
     )*};
 }
@@ -126,7 +126,7 @@ macro_rules! place {
         /// [`crate::Error::Mlx`] when `axis` is out of range or the array is empty.
         pub fn $one(&self, axis: i32, keepdims: bool) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
+            unsafe { call!(Array = $f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
         }
 
         #[doc = concat!("[`Array::", stringify!($one), "`] in the flattened array.")]
@@ -139,7 +139,7 @@ macro_rules! place {
         /// [`crate::Error::Mlx`] when the array is empty.
         pub fn $all(&self) -> Result<Array> {
             // SAFETY: op contract.
-            unsafe { op!($f_all(fresh(self)?.as_raw(), false, stream())) }
+            unsafe { call!(Array = $f_all(fresh(self)?.as_raw(), false, stream())) }
         }
     )*};
 }
@@ -219,7 +219,7 @@ impl Array {
     /// ```
     pub fn softmax(&self, axis: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_softmax_axis(self.as_raw(), axis, true, stream())) }
+        unsafe { call!(Array = mlx_softmax_axis(self.as_raw(), axis, true, stream())) }
     }
 
     /// Softmax over several axes together, accumulated in float32.
@@ -232,7 +232,7 @@ impl Array {
     /// [`crate::Error::Mlx`] when an axis is out of range or occurs twice.
     pub fn softmax_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_softmax_axes(self.as_raw(), axes.as_ptr(), axes.len(), true, stream())) }
+        unsafe { call!(Array = mlx_softmax_axes(self.as_raw(), axes.as_ptr(), axes.len(), true, stream())) }
     }
 
     /// Running `ln Σ eˣ`.
@@ -254,7 +254,7 @@ impl Array {
             return Ok(x);
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_logcumsumexp_axis(x.as_raw(), axis, reverse, inclusive, stream())) }
+        unsafe { call!(Array = mlx_logcumsumexp_axis(x.as_raw(), axis, reverse, inclusive, stream())) }
     }
 }
 
@@ -279,7 +279,7 @@ macro_rules! scan {
                 return self.astype(if self.dtype() == Dtype::Bool { of_bool } else { self.dtype() });
             }
             // SAFETY: op contract.
-            unsafe { op!($f(self.as_raw(), axis, reverse, inclusive, $($extra,)* stream())) }
+            unsafe { call!(Array = $f(self.as_raw(), axis, reverse, inclusive, $($extra,)* stream())) }
         }
     )*};
 }

@@ -7,7 +7,7 @@ use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
 use crate::ops::create::within;
-use crate::ops::node::{admit, axis_of, fits, op, unary};
+use crate::ops::node::{axis_of, fits, unary};
 use crate::vector::VectorArray;
 
 impl Array {
@@ -28,7 +28,7 @@ impl Array {
     /// ```
     pub fn reshape(&self, shape: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_reshape(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
+        unsafe { call!(Array = mlx_reshape(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
     }
 
     /// Axes `start` to `end`, both included, as one; a scalar becomes a vector of one.
@@ -40,7 +40,7 @@ impl Array {
     /// [`Error::Mlx`] when `start` is after `end` or the last axis, or the new axis would be too long.
     pub fn flatten(&self, start: i32, end: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_flatten(self.as_raw(), start, end, stream())) }
+        unsafe { call!(Array = mlx_flatten(self.as_raw(), start, end, stream())) }
     }
 
     /// `axis` split into several of the given lengths, of which one may be −1: whatever is left.
@@ -59,7 +59,7 @@ impl Array {
             ));
         }
         // SAFETY: op contract.
-        unsafe { op!(mlx_unflatten(self.as_raw(), axis, shape.as_ptr(), shape.len(), stream())) }
+        unsafe { call!(Array = mlx_unflatten(self.as_raw(), axis, shape.as_ptr(), shape.len(), stream())) }
     }
 
     unary! { shape "the axes in reverse order", dtype "any, kept";
@@ -103,7 +103,7 @@ impl Array {
     /// [`Error::Mlx`] when `axes` is not a permutation.
     pub fn transpose_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_transpose_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+        unsafe { call!(Array = mlx_transpose_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
     }
 
     /// Two axes exchanged, without a copy.
@@ -115,7 +115,7 @@ impl Array {
     /// [`Error::Mlx`] when an axis is out of range.
     pub fn swap_axes(&self, a: i32, b: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_swapaxes(self.as_raw(), a, b, stream())) }
+        unsafe { call!(Array = mlx_swapaxes(self.as_raw(), a, b, stream())) }
     }
 
     /// One axis moved to another place, the others keeping their order, without a copy.
@@ -127,7 +127,7 @@ impl Array {
     /// [`Error::Mlx`] when an axis is out of range.
     pub fn move_axis(&self, from: i32, to: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_moveaxis(self.as_raw(), from, to, stream())) }
+        unsafe { call!(Array = mlx_moveaxis(self.as_raw(), from, to, stream())) }
     }
 
     /// x without the given axes, each of length 1.
@@ -139,7 +139,7 @@ impl Array {
     /// [`Error::Mlx`] when one of them is not of length 1, is out of range or occurs twice.
     pub fn squeeze_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_squeeze_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+        unsafe { call!(Array = mlx_squeeze_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
     }
 
     /// A new axis of length 1 at the given place of the result.
@@ -151,7 +151,7 @@ impl Array {
     /// [`Error::Mlx`] when `axis` is out of range.
     pub fn expand_dims(&self, axis: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_expand_dims(self.as_raw(), axis, stream())) }
+        unsafe { call!(Array = mlx_expand_dims(self.as_raw(), axis, stream())) }
     }
 
     /// New axes of length 1 at the given places of the result.
@@ -163,7 +163,7 @@ impl Array {
     /// [`Error::Mlx`] when an axis is out of range or occurs twice.
     pub fn expand_dims_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_expand_dims_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+        unsafe { call!(Array = mlx_expand_dims_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
     }
 
     /// x repeated, without a copy, to a shape that it broadcasts to.
@@ -177,7 +177,7 @@ impl Array {
     pub fn broadcast_to(&self, shape: &[i32]) -> Result<Array> {
         fits("broadcast_to", shape, self.dtype())?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_broadcast_to(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
+        unsafe { call!(Array = mlx_broadcast_to(self.as_raw(), shape.as_ptr(), shape.len(), stream())) }
     }
 
     /// The whole array, repeated `reps[i]` times along axis i, the last of both being the same.
@@ -199,7 +199,7 @@ impl Array {
             .collect::<Result<Vec<_>>>()?;
         fits("tile", &shape, self.dtype())?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_tile(self.as_raw(), reps.as_ptr(), reps.len(), stream())) }
+        unsafe { call!(Array = mlx_tile(self.as_raw(), reps.as_ptr(), reps.len(), stream())) }
     }
 
     /// Each element along `axis` repeated `count` times in a row.
@@ -219,7 +219,7 @@ impl Array {
         product("repeat", dim, count)?;
         fits("repeat", &[self.shape(), &[count]].concat(), self.dtype())?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_repeat_axis(self.as_raw(), count, axis, stream())) }
+        unsafe { call!(Array = mlx_repeat_axis(self.as_raw(), count, axis, stream())) }
     }
 
     /// x with `(before, after)` elements of `value` added to each axis.
@@ -252,18 +252,20 @@ impl Array {
         let value = Array::constant(value, self.dtype())?;
         // SAFETY: op contract. The mode is a NUL-terminated constant.
         unsafe {
-            op!(mlx_pad(
-                self.as_raw(),
-                axes.as_ptr(),
-                axes.len(),
-                before.as_ptr(),
-                before.len(),
-                after.as_ptr(),
-                after.len(),
-                value.as_raw(),
-                c"constant".as_ptr(),
-                stream()
-            ))
+            call!(
+                Array = mlx_pad(
+                    self.as_raw(),
+                    axes.as_ptr(),
+                    axes.len(),
+                    before.as_ptr(),
+                    before.len(),
+                    after.as_ptr(),
+                    after.len(),
+                    value.as_raw(),
+                    c"constant".as_ptr(),
+                    stream()
+                )
+            )
         }
     }
 
@@ -280,7 +282,7 @@ impl Array {
             return Ok(self.clone());
         };
         // SAFETY: op contract.
-        unsafe { op!(mlx_roll_axis(self.as_raw(), &raw const shift, 1, axis, stream())) }
+        unsafe { call!(Array = mlx_roll_axis(self.as_raw(), &raw const shift, 1, axis, stream())) }
     }
 
     /// x in reverse order along `axis`.
@@ -294,7 +296,7 @@ impl Array {
     pub fn flip(&self, axis: i32) -> Result<Array> {
         axis_of("flip", axis, self.ndim())?;
         // SAFETY: op contract.
-        unsafe { op!(mlx_flip_axis(self.as_raw(), axis, stream())) }
+        unsafe { call!(Array = mlx_flip_axis(self.as_raw(), axis, stream())) }
     }
 
     /// x laid out in row-major order: itself where it is so already.
@@ -307,7 +309,7 @@ impl Array {
     /// [`Error::Mlx`] when the library fails.
     pub fn contiguous(&self) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { op!(mlx_contiguous(self.as_raw(), false, stream())) }
+        unsafe { call!(Array = mlx_contiguous(self.as_raw(), false, stream())) }
     }
 
     /// The diagonal that begins `offset` places along `axis2` (or `−offset` along `axis1`).
@@ -321,7 +323,7 @@ impl Array {
     pub fn diagonal(&self, offset: i32, axis1: i32, axis2: i32) -> Result<Array> {
         let offset = within(offset, length("diagonal", self, axis1)?, length("diagonal", self, axis2)?);
         // SAFETY: op contract.
-        unsafe { op!(mlx_diagonal(self.as_raw(), offset, axis1, axis2, stream())) }
+        unsafe { call!(Array = mlx_diagonal(self.as_raw(), offset, axis1, axis2, stream())) }
     }
 
     /// Of a vector, the matrix with it on the diagonal that begins `k` to the right; of a matrix, that diagonal.
@@ -350,7 +352,7 @@ impl Array {
             }
         };
         // SAFETY: op contract.
-        unsafe { op!(mlx_diag(self.as_raw(), k, stream())) }
+        unsafe { call!(Array = mlx_diag(self.as_raw(), k, stream())) }
     }
 
     /// A view of the elements, in row-major order, with any shape, steps and first element.
@@ -387,15 +389,17 @@ impl Array {
         let offset = if count == 0 { 0 } else { offset };
         // SAFETY: op contract. Every element of the view lies inside the array, as checked above.
         unsafe {
-            op!(mlx_as_strided(
-                base.as_raw(),
-                shape.as_ptr(),
-                shape.len(),
-                strides.as_ptr(),
-                strides.len(),
-                offset,
-                stream()
-            ))
+            call!(
+                Array = mlx_as_strided(
+                    base.as_raw(),
+                    shape.as_ptr(),
+                    shape.len(),
+                    strides.as_ptr(),
+                    strides.len(),
+                    offset,
+                    stream()
+                )
+            )
         }
     }
 
@@ -490,7 +494,7 @@ pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
     }
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
-    unsafe { op!(mlx_concatenate_axis(arrays.as_raw(), axis, stream())) }
+    unsafe { call!(Array = mlx_concatenate_axis(arrays.as_raw(), axis, stream())) }
 }
 
 /// Arrays of one shape as the slices along a new axis.
@@ -508,7 +512,7 @@ pub fn stack(arrays: &[&Array], axis: i32) -> Result<Array> {
     }
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
-    unsafe { op!(mlx_stack_axis(arrays.as_raw(), axis, stream())) }
+    unsafe { call!(Array = mlx_stack_axis(arrays.as_raw(), axis, stream())) }
 }
 
 /// Arrays as views of the one shape that they broadcast to; no arrays give none.
@@ -521,9 +525,7 @@ pub fn stack(arrays: &[&Array], axis: i32) -> Result<Array> {
 pub fn broadcast_arrays(arrays: &[&Array]) -> Result<Vec<Array>> {
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
-    let views =
-        unsafe { call!(VectorArray = mlx_broadcast_arrays(arrays.as_raw(), stream())) }?.to_arrays()?;
-    views.into_iter().map(|view| admit("broadcast_arrays", view)).collect()
+    unsafe { call!(VectorArray = mlx_broadcast_arrays(arrays.as_raw(), stream())) }?.to_arrays()
 }
 
 /// Which of the first two axes of a grid the first two vectors run along.
@@ -556,9 +558,8 @@ pub fn meshgrid(arrays: &[&Array], sparse: bool, indexing: Indexing) -> Result<V
     };
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract. `indexing` is a NUL-terminated constant.
-    let grids =
-        unsafe { call!(VectorArray = mlx_meshgrid(arrays.as_raw(), sparse, indexing.as_ptr(), stream())) }?;
-    grids.to_arrays()?.into_iter().map(|grid| admit("meshgrid", grid)).collect()
+    unsafe { call!(VectorArray = mlx_meshgrid(arrays.as_raw(), sparse, indexing.as_ptr(), stream())) }?
+        .to_arrays()
 }
 
 /// The one shape that all of `arrays` broadcast to.

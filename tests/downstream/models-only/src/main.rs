@@ -5,7 +5,8 @@ use mlx_models::{FinishReason, GenerateOptions, Message, Result, load};
 
 fn main() -> Result<()> {
     for family in ["qwen3", "gemma3"] {
-        let dir = format!("{}/../../../mlx-models/tests/golden/tiny-chat-{family}", env!("CARGO_MANIFEST_DIR"));
+        let dir =
+            format!("{}/../../../mlx-models/tests/golden/tiny-chat-{family}", env!("CARGO_MANIFEST_DIR"));
         let model = load(dir)?;
 
         let answer = model.generate("What is the capital of France?", &GenerateOptions::default())?;
