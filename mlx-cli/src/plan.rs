@@ -82,7 +82,7 @@ pub(crate) struct Bench {
 /// What is measured.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Checkpoint(PathBuf),
+    Checkpoint { dir: PathBuf, quantization: Option<Quantization> },
     Preset { name: String, quantization: Option<Quantization> },
 }
 
@@ -175,11 +175,7 @@ impl Bench {
         let quantization = bits.map(|bits| Quantization { group_size: 64, bits, mode: QuantMode::Affine });
         let source = match (args.model.model, args.preset) {
             (_, Some(name)) => Source::Preset { name, quantization },
-            (Some(_), None) if quantization.is_some() => {
-                let message = "--quantize: a checkpoint is measured as it is; only a --preset is quantised";
-                return Err(Failure::Usage(message.into()));
-            }
-            (Some(dir), None) => Source::Checkpoint(dir),
+            (Some(dir), None) => Source::Checkpoint { dir, quantization },
             (None, None) => {
                 let presets = mlx_models::PRESETS.join(" or ");
                 let message =

@@ -52,6 +52,32 @@ fn the_table_has_a_line_for_each_test() {
 }
 
 #[test]
+fn a_checkpoint_is_measured_quantised() {
+    let bench = |bits: &str| {
+        mlx(&[
+            "bench",
+            "--model",
+            &golden("qwen3-tied"),
+            "--quantize",
+            bits,
+            "-p",
+            "8",
+            "-n",
+            "2",
+            "-r",
+            "1",
+            "--json",
+        ])
+        .json()
+    };
+    let memory = |list: serde_json::Value| list[1]["peak_memory_bytes"].as_u64().unwrap();
+    let (four, eight) = (memory(bench("4")), memory(bench("8")));
+    assert!(four < eight, "{four} bytes in 4 bits, {eight} in 8");
+    mlx(&["bench", "--model", &qwen(), "--quantize", "4"]).fails(1, &["model.embed_tokens", "64"]);
+    mlx(&["bench", "--model", &golden("qwen3-tied-4bit"), "--quantize", "4"]).fails(1, &["already"]);
+}
+
+#[test]
 fn what_cannot_be_measured_is_wrong_usage() {
     mlx(&["bench"]).fails(2, &["--model", "--preset"]);
     mlx(&["bench", "--preset", "gpt-2"]).fails(2, &["gpt-2", "qwen3-0.6b", "gemma3-1b"]);

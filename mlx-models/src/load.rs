@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 use std::time::Instant;
 
-use mlx_core::io::{SafetensorsFile, shard_paths};
-use mlx_core::{Array, Dtype};
+use mlx_core::io::{SafetensorsFile, load_tensors, shard_paths};
+use mlx_core::{Array, Dtype, Quantization};
 use mlx_nn::params;
 use mlx_tokenizer::Tokenizer;
 
@@ -39,8 +41,8 @@ pub struct Model {
 
 /// Loads the checkpoint in `dir`: `config.json`, `model*.safetensors`, and a tokenizer where there is one.
 ///
-/// Weights keep the dtype of the file, and each file is mapped and copied tensor by tensor, so that the peak of
-/// memory is the weights and one tensor.
+/// Weights keep the dtype of the file, and each file is mapped and copied piece by piece, so that the peak of
+/// memory is hardly more than the weights.
 ///
 /// # Errors
 /// [`Error`] with the file, and the key or the tensors, that are missing or wrong.
@@ -64,16 +66,15 @@ pub fn load(dir: impl AsRef<Path>) -> Result<Model> {
 /// As [`load`].
 pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> {
     open(dir.as_ref(), |files, architecture| {
-        let total = files.bytes(architecture)?;
-        let mut done = 0usize;
-        files.weights(architecture, |file, name| {
-            let tensor = file.tensor(name)?;
-            done += tensor.nbytes();
+        let places = files.places(architecture)?;
+        let tensors: Vec<_> = places.iter().map(|(_, &(file, name))| (file, name)).collect();
+        let arrays = load_tensors(&tensors, |done, total| {
             if let Some(progress) = &options.progress {
-                progress.report(done, total);
+                let count = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+                progress.report(count(done), count(total));
             }
-            Ok(tensor)
-        })
+        })?;
+        Ok(places.into_keys().zip(arrays).collect())
     })
 }
 
@@ -84,11 +85,12 @@ pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> 
 /// As [`load`], except for what only the values' bytes can show.
 pub fn inspect(dir: impl AsRef<Path>) -> Result<Model> {
     open(dir.as_ref(), |files, architecture| {
-        files.weights(architecture, |file, name| {
+        let zeros = |(path, (file, name)): (String, (&SafetensorsFile, &str))| {
             let info = file.info(name)?;
             // Lazy, like every op: it takes no memory unless somebody computes with it.
-            Ok(Array::zeros(&info.shape, info.dtype)?)
-        })
+            Ok((path, Array::zeros(&info.shape, info.dtype)?))
+        };
+        files.places(architecture)?.into_iter().map(zeros).collect()
     })
 }
 
@@ -99,13 +101,24 @@ fn open(dir: &Path, weights: impl FnOnce(&Files, &Architecture) -> Result<Weight
     let config = ConfigFile::read(dir)?;
     let architecture = Architecture::of(&config)?;
     let quantization = config.quantization()?;
-    let weights = weights(&Files::open(dir)?, architecture)?;
-    let network =
+    let build = || {
+        let weights = weights(&Files::open(dir)?, architecture)?;
         architecture.build(&config, weights, quantization.as_ref()).map_err(|error| match error {
             Error::Nn(source) => Error::Weights { path: dir.to_path_buf(), source },
             other => other,
-        })?;
-    let tokenizer = read_tokenizer(dir)?;
+        })
+    };
+    // A large vocabulary takes as long to read as the weights, and neither needs the other.
+    let (network, tokenizer) = thread::scope(|scope| {
+        let reader = thread::Builder::new().spawn_scoped(scope, || read_tokenizer(dir));
+        let network = build();
+        let tokenizer = match reader {
+            Ok(reader) => reader.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => read_tokenizer(dir),
+        };
+        (network, tokenizer)
+    });
+    let (network, tokenizer) = (network?, tokenizer?);
     if let Some(tokenizer) = &tokenizer {
         check_tokenizer(dir, tokenizer, network.spec().vocab_size)?;
     }
@@ -136,34 +149,20 @@ impl Files {
         Ok(Self(shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<_, _>>()?))
     }
 
-    /// The tensors that the architecture has a place for: their file, their name in it, and that place.
-    fn wanted(&self, architecture: &Architecture) -> impl Iterator<Item = (&SafetensorsFile, &str, String)> {
-        self.0.iter().flat_map(move |file| {
-            file.names().filter_map(move |name| Some((file, name, architecture.weight_path(name)?)))
-        })
-    }
-
-    /// How many bytes they have.
-    fn bytes(&self, architecture: &Architecture) -> Result<usize> {
-        self.wanted(architecture)
-            .try_fold(0usize, |total, (file, name, _)| Ok(total.saturating_add(file.info(name)?.nbytes)))
-    }
-
-    /// What `read` makes of each of them.
-    fn weights(
-        &self,
-        architecture: &Architecture,
-        mut read: impl FnMut(&SafetensorsFile, &str) -> Result<Array>,
-    ) -> Result<Weights> {
-        let mut weights = Weights::new();
-        for (file, name, path) in self.wanted(architecture) {
-            if weights.insert(path, read(file, name)?).is_some() {
-                let (path, name) = (file.path().to_path_buf(), name.to_owned());
-                let message = "it is in the checkpoint more than once".into();
-                return Err(mlx_core::Error::Tensor { path, name, message }.into());
+    /// The tensors that the architecture has a place for: their place, file, and name in it.
+    fn places(&self, architecture: &Architecture) -> Result<BTreeMap<String, (&SafetensorsFile, &str)>> {
+        let mut places = BTreeMap::new();
+        for file in &self.0 {
+            for name in file.names() {
+                let Some(place) = architecture.weight_path(name) else { continue };
+                if places.insert(place, (file, name)).is_some() {
+                    let (path, name) = (file.path().to_path_buf(), name.to_owned());
+                    let message = "it is in the checkpoint more than once".into();
+                    return Err(mlx_core::Error::Tensor { path, name, message }.into());
+                }
             }
         }
-        Ok(weights)
+        Ok(places)
     }
 }
 
@@ -192,6 +191,28 @@ impl Model {
         let network = architecture.build(&config, weights, quantization.as_ref())?;
         let load_s = started.elapsed().as_secs_f64();
         Ok(Self { config, architecture, network, quantization, tokenizer: None, eos: Vec::new(), load_s })
+    }
+
+    /// This model with every projection and the embedding packed, as mlx-lm does it. Evaluates.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the model is packed already or `settings` are none of MLX's, [`Error::Nn`] with the path
+    /// of a layer whose width cannot be grouped that way.
+    pub fn quantized(mut self, settings: Quantization) -> Result<Self> {
+        let refuse = |message: String| Err(Error::Argument { argument: "quantize", message });
+        if self.quantization.is_some() {
+            return refuse(format!("the weights of {} are quantised already", self.config.path().display()));
+        }
+        if let Err(error) = settings.validate() {
+            return refuse(error.to_string());
+        }
+        params::quantize(self.network.as_mut(), |_| Some(settings))?;
+        // One at a time, so that each dense weight goes before the next is packed.
+        for (_, array) in params::parameters(self.network()) {
+            array.eval()?;
+        }
+        self.quantization = Some(QuantizationConfig { default: settings, layers: BTreeMap::new() });
+        Ok(self)
     }
 
     /// The family's name, such as `Qwen 3`.

@@ -36,7 +36,8 @@ struct Rates {
 /// Runs the command.
 pub(crate) fn run(plan: Bench) -> Result<(), Failure> {
     let model = match &plan.source {
-        Source::Checkpoint(dir) => load(dir)?,
+        Source::Checkpoint { dir, quantization: None } => load(dir)?,
+        Source::Checkpoint { dir, quantization: Some(settings) } => load(dir)?.quantized(*settings)?,
         Source::Preset { name, quantization } => preset(name, *quantization)?,
     };
     let context = model.context_length();

@@ -13,6 +13,7 @@ mod read;
 mod shards;
 mod write;
 
+pub use parallel::load_tensors;
 pub use read::{SafetensorsFile, TensorInfo, load_safetensors};
 pub use shards::{load_sharded, shard_paths};
 pub use write::{PartialFile, atomically, save_safetensors};

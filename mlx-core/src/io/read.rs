@@ -12,7 +12,7 @@ use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
-use super::parallel::take_all;
+use super::parallel::load_tensors;
 use super::{Tensors, dtype_from_file};
 use crate::array::element_count;
 use crate::error::{Error, Result};
@@ -257,7 +257,8 @@ impl std::fmt::Debug for SafetensorsFile {
 /// As [`SafetensorsFile::open`] and [`SafetensorsFile::tensor`].
 pub fn load_safetensors(path: impl AsRef<Path>) -> Result<Tensors> {
     let file = SafetensorsFile::open(path)?;
-    let metadata = file.metadata();
-    let tensors = take_all(&[file], |_, _| ())?.into_iter().map(|(_, name, array)| (name, array)).collect();
-    Ok(Tensors { tensors, metadata })
+    let names: Vec<_> = file.names().map(|name| (&file, name)).collect();
+    let arrays = load_tensors(&names, |_, _| ())?;
+    let tensors = names.iter().map(|(_, name)| (*name).to_owned()).zip(arrays).collect();
+    Ok(Tensors { tensors, metadata: file.metadata() })
 }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
-use super::parallel::take_all;
+use super::parallel::load_tensors;
 use super::{SafetensorsFile, Tensors};
 use crate::error::{Error, Result};
 
@@ -91,10 +91,13 @@ pub fn load_sharded(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Re
         check_index(dir, &files)?;
     }
     let mut all = Tensors::default();
-    for (index, name, array) in take_all(&files, progress)? {
-        if all.tensors.insert(name.clone(), array).is_some() {
+    let wanted: Vec<_> = files.iter().flat_map(|file| file.names().map(move |name| (file, name))).collect();
+    let arrays = load_tensors(&wanted, progress)?;
+    for ((file, name), array) in wanted.into_iter().zip(arrays) {
+        if all.tensors.insert(name.to_owned(), array).is_some() {
+            let (path, name) = (file.path().to_path_buf(), name.to_owned());
             let message = "another shard has a tensor of this name".to_owned();
-            return Err(Error::Tensor { path: files[index].path().to_path_buf(), name, message });
+            return Err(Error::Tensor { path, name, message });
         }
     }
     for file in &files {
