@@ -36,7 +36,7 @@ impl Failure {
     pub(crate) fn message(&self) -> Option<String> {
         match self {
             Self::Usage(message) => Some(one_line(message)),
-            Self::Failed(error) => Some(one_line(&format!("{error:#}"))),
+            Self::Failed(error) => Some(one_line(&with_causes(error))),
             Self::Interrupted | Self::ReaderGone => None,
         }
     }
@@ -48,6 +48,21 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// An error and its causes, without those that it repeats already.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |message, cause| {
+        let cause = cause.to_string();
+        match message.is_empty() {
+            true => cause,
+            false if message.contains(&cause) => message,
+            false => format!("{message}: {cause}"),
+        }
+    })
+}
+
+/// The most characters of a message: a file can hold a value of any length, and the message repeats it.
+const LONGEST: usize = 4000;
+
 /// `text` on one line: what stood on lines of its own follows a semicolon, unless punctuation is there already.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
@@ -58,7 +73,15 @@ pub(crate) fn one_line(text: &str) -> String {
         line += part;
     }
     // A file's name or a template's message may hold anything, the codes that steer a terminal included.
-    line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let mut shown: String = line
+        .chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if shown.len() < line.len() && line.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -74,6 +97,21 @@ mod tests {
         assert_eq!(one_line("one"), "one");
         assert_eq!(one_line("a\u{1b}[31mred"), "a\u{fffd}[31mred");
         assert_eq!(Failure::new("x\ny").message().unwrap(), "x; y");
+    }
+
+    #[test]
+    fn causes_that_a_message_repeats_are_told_once() {
+        let source = std::io::Error::other("disk on fire");
+        let repeats = mlx_core::Error::Io { path: "a/b".into(), source };
+        assert_eq!(Failure::from(repeats).message().unwrap(), "a/b: disk on fire");
+        let context = anyhow::Error::new(std::io::Error::other("disk on fire")).context("cannot write");
+        assert_eq!(Failure::from(context).message().unwrap(), "cannot write: disk on fire");
+    }
+
+    #[test]
+    fn messages_have_a_bound() {
+        assert_eq!(one_line(&"é".repeat(LONGEST + 5)), "é".repeat(LONGEST) + "…");
+        assert_eq!(one_line(&"é".repeat(LONGEST)), "é".repeat(LONGEST));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Rust functions that C may call.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::thread::{self, ThreadId};
 
@@ -8,6 +9,40 @@ use crate::Array;
 use crate::error::Result;
 use crate::ffi::{Handle, call, guard, handle, sys};
 use crate::vector::VectorArray;
+
+thread_local! {
+    /// How many callbacks this thread is in.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// Whether this thread was ever in one.
+    static TRACED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a callback runs on this thread. What is evaluated in it keeps its place in the graph.
+pub(crate) fn is_tracing() -> bool {
+    DEPTH.try_with(Cell::get).is_ok_and(|depth| depth > 0)
+}
+
+/// Whether an array of this thread may come from a callback.
+pub(crate) fn has_traced() -> bool {
+    TRACED.try_with(Cell::get).unwrap_or(true)
+}
+
+/// Counts a callback for as long as it runs, panics included.
+struct Inside;
+
+impl Inside {
+    fn new() -> Self {
+        let _ = TRACED.try_with(|traced| traced.set(true));
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get() + 1));
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
+    }
+}
 
 handle! {
     /// A function from arrays to arrays on the C side.
@@ -54,6 +89,7 @@ where
         let inputs = std::mem::ManuallyDrop::new(VectorArray::from_raw(inputs));
         #[cfg(test)]
         crate::ffi::live::add(-1);
+        let _inside = Inside::new();
         // SAFETY: by this function's contract.
         let payload = unsafe { &*payload.cast::<Payload<F>>() };
         let results = (payload.function)(&inputs.to_arrays()?)?;

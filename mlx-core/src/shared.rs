@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::closure::{has_traced, is_tracing};
 use crate::error::Result;
 use crate::ffi::call;
 use crate::{Array, Dtype};
@@ -28,7 +29,7 @@ pub struct SharedArray(Shared);
 
 enum Shared {
     /// The node itself. Nothing changes it any more: it is evaluated, its event has been waited for and taken off, and
-    /// its inputs are detached.
+    /// its inputs are detached, since no derivative was being taken.
     Node(Array),
     /// A copy of the values, where the node must not be read by two threads.
     Bytes { bytes: Box<[u8]>, shape: Box<[i32]>, dtype: Dtype },
@@ -48,16 +49,19 @@ impl Array {
     /// # Errors
     /// [`crate::Error::Mlx`] when the computation fails.
     pub fn to_shared(&self) -> Result<SharedArray> {
-        self.eval()?;
-        // SAFETY: op contract. An array may be evaluated and its event not yet waited for; the wait settles its state.
-        unsafe { call!(_mlx_array_wait(crate::ffi::Handle::as_raw(self))) }?;
         // SAFETY: op contract.
-        if unsafe { call!(copy bool = mlx_cuda_is_available()) }? {
+        let cuda = unsafe { call!(copy bool = mlx_cuda_is_available()) }?;
+        if cuda || is_tracing() {
             let (shape, dtype) = (self.shape().into(), self.dtype());
             let bytes = self.with_bytes(|bytes| Box::from(bytes))?;
             return Ok(SharedArray(Shared::Bytes { bytes, shape, dtype }));
         }
-        Ok(SharedArray(Shared::Node(self.clone())))
+        // An array that was evaluated inside a callback still has its inputs; an op on it makes one that has not.
+        let array = if has_traced() { self.copy()? } else { self.clone() };
+        array.eval()?;
+        // SAFETY: op contract. An array may be evaluated and its event not yet waited for; the wait settles its state.
+        unsafe { call!(_mlx_array_wait(crate::ffi::Handle::as_raw(&array))) }?;
+        Ok(SharedArray(Shared::Node(array)))
     }
 }
 

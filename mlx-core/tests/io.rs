@@ -254,6 +254,11 @@ fn saving_keeps_links_and_the_usual_permissions() {
     save_safetensors(&link, [("a", &Array::scalar(1.0f32).unwrap())], &BTreeMap::new()).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
     assert!(load_safetensors(&target).is_ok());
+    let (absent, dangling) = (dir.path().join("absent.safetensors"), dir.path().join("dangling.safetensors"));
+    std::os::unix::fs::symlink("absent.safetensors", &dangling).unwrap();
+    save_safetensors(&dangling, [("a", &Array::scalar(1.0f32).unwrap())], &BTreeMap::new()).unwrap();
+    assert!(fs::symlink_metadata(&dangling).unwrap().file_type().is_symlink());
+    assert!(load_safetensors(&absent).is_ok());
     let plain = dir.path().join("plain");
     fs::write(&plain, b"").unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();

@@ -76,3 +76,25 @@ fn every_thread_computes_on_its_own() {
         assert!((worker.join().unwrap() - expected).abs() <= expected * 1e-4);
     }
 }
+
+#[test]
+fn arrays_of_a_callback_are_shared_as_values() {
+    let kept = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let (inside, sent) = (kept.clone(), std::rc::Rc::new(std::cell::RefCell::new(Vec::new())));
+    let sender = sent.clone();
+    let function = move |x: &[Array]| {
+        let halves = (&x[0] * &x[0])?.split(2, 0)?;
+        eval(&halves)?;
+        sender.borrow_mut().push(halves[0].to_shared()?);
+        inside.borrow_mut().extend(halves.iter().cloned());
+        Ok(vec![(&halves[0] + &halves[1])?.sum_all()?])
+    };
+    let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[4]).unwrap();
+    mlx_core::transform::value_and_grad(function, &[0], &[x]).unwrap();
+    let mut shared: Vec<SharedArray> = sent.borrow_mut().drain(..).collect();
+    shared.extend(kept.borrow().iter().map(|array| array.to_shared().unwrap()));
+    let workers =
+        shared.into_iter().map(|array| thread::spawn(move || array.to_array().unwrap().to_vec::<f32>()));
+    let values: Vec<Vec<f32>> = workers.map(|worker| worker.join().unwrap().unwrap()).collect();
+    assert_eq!(values, [[1.0, 4.0], [1.0, 4.0], [9.0, 16.0]]);
+}

@@ -49,9 +49,11 @@ pub struct Config {
     pub query_pre_attn_scalar: f32,
     /// The window, the looking token included.
     pub sliding_window: i32,
-    /// One layer in so many sees everything, where `layer_types` is absent.
-    #[serde(alias = "_sliding_window_pattern")]
-    pub sliding_window_pattern: i32,
+    /// One layer in so many sees everything, where `layer_types` is absent; 6 where this is absent too.
+    pub sliding_window_pattern: Option<i32>,
+    /// The same under its private name, which transformers writes beside or instead of the public one.
+    #[serde(rename = "_sliding_window_pattern")]
+    pub private_sliding_window_pattern: Option<i32>,
     /// The kind of each layer.
     pub layer_types: Option<Vec<LayerKind>>,
     /// Whether the output projection is the embedding.
@@ -89,7 +91,8 @@ impl Default for Config {
             hidden_activation: "gelu_pytorch_tanh".into(),
             query_pre_attn_scalar: 256.0,
             sliding_window: 4096,
-            sliding_window_pattern: 6,
+            sliding_window_pattern: None,
+            private_sliding_window_pattern: None,
             layer_types: None,
             tie_word_embeddings: true,
             attention_bias: false,
@@ -124,8 +127,8 @@ impl Config {
         }
         config.sizes().check(file, section)?;
         let invalid = |key: &str, message: String| Err(file.invalid(&name(section, key), message));
-        if config.sliding_window_pattern < 1 {
-            let message = format!("expected at least 1, found {}", config.sliding_window_pattern);
+        if config.pattern() < 1 {
+            let message = format!("expected at least 1, found {}", config.pattern());
             return invalid("sliding_window_pattern", message);
         }
         if let Some(cap) = config.attn_logit_softcapping {
@@ -165,11 +168,15 @@ impl Config {
         }
     }
 
+    fn pattern(&self) -> i32 {
+        self.sliding_window_pattern.or(self.private_sliding_window_pattern).unwrap_or(6)
+    }
+
     fn kinds(&self) -> Vec<LayerKind> {
         match &self.layer_types {
             Some(kinds) => kinds.clone(),
             None => (1..=self.num_hidden_layers)
-                .map(|layer| match layer % self.sliding_window_pattern {
+                .map(|layer| match layer % self.pattern() {
                     0 => LayerKind::FullAttention,
                     _ => LayerKind::SlidingAttention,
                 })
@@ -342,7 +349,9 @@ impl Gemma3 {
         };
         let windowed = kinds.contains(&LayerKind::SlidingAttention);
         let window = windowed.then_some(config.sliding_window);
-        let spec = sizes.spec(full.context(&sizes), window, config.tie_word_embeddings);
+        let rope_limit = full.limit(&sizes).into_iter().chain(sliding.limit(&sizes)).min();
+        let spec =
+            Spec { rope_limit, ..sizes.spec(full.context(&sizes), window, config.tie_word_embeddings) };
         Ok(Self { model, lm_head, kinds, softcap: config.final_logit_softcapping, spec })
     }
 }

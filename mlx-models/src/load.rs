@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use mlx_core::io::{SafetensorsFile, load_tensors, shard_paths};
+use mlx_core::io::{SafetensorsFile, load_tensors, open_sharded};
 use mlx_core::{Array, Dtype, Quantization};
 use mlx_nn::params;
 use mlx_tokenizer::Tokenizer;
@@ -146,7 +146,7 @@ struct Files(Vec<SafetensorsFile>);
 
 impl Files {
     fn open(dir: &Path) -> Result<Self> {
-        Ok(Self(shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<_, _>>()?))
+        Ok(Self(open_sharded(dir)?))
     }
 
     /// The tensors that the architecture has a place for: their place, file, and name in it.

@@ -28,6 +28,8 @@ pub struct Spec {
     pub sliding_window: Option<usize>,
     /// Whether the output projection is the embedding.
     pub tied: bool,
+    /// The length from which on rotary frequencies depend on that of the text, where they ever do.
+    pub rope_limit: Option<usize>,
 }
 
 /// A decoder that predicts the next token.

@@ -257,8 +257,8 @@ impl Qwen3 {
             false => Some(Linear::new(config.hidden_size, config.vocab_size, false)?),
         };
         let window = if kinds.contains(&LayerKind::SlidingAttention) { config.sliding_window } else { None };
-        let context = rotary.context(&sizes);
-        Ok(Self { model, lm_head, kinds, spec: sizes.spec(context, window, config.tie_word_embeddings) })
+        let spec = sizes.spec(rotary.context(&sizes), window, config.tie_word_embeddings);
+        Ok(Self { model, lm_head, kinds, spec: Spec { rope_limit: rotary.limit(&sizes), ..spec } })
     }
 }
 

@@ -116,6 +116,21 @@ impl<'c> Rotary<'c> {
         })
     }
 
+    /// The longest text whose frequencies are those of any shorter one; none where length never matters.
+    pub(crate) fn limit(&self, sizes: &Sizes) -> Option<usize> {
+        let limits = [LayerKind::FullAttention, LayerKind::SlidingAttention].map(|kind| {
+            let parameters = self.find(kind).1?;
+            match parameters.kind()? {
+                "dynamic" => Some(sizes.max_position_embeddings),
+                "longrope" => {
+                    Some(parameters.original_max_position_embeddings.unwrap_or(sizes.max_position_embeddings))
+                }
+                _ => None,
+            }
+        });
+        limits.into_iter().flatten().min().map(|limit| usize::try_from(limit).unwrap_or(0))
+    }
+
     /// How many positions there are: with yarn, the training length times the factor where that is more than
     /// `max_position_embeddings`, which many configs leave as it was in training.
     pub(crate) fn context(&self, sizes: &Sizes) -> usize {

@@ -24,12 +24,15 @@ impl State {
     /// Takes the cache back to what it has in common with `ids`, and returns how many tokens those are.
     ///
     /// At least the last of `ids` stays to be computed, since its logits are wanted. Where a sliding window has
-    /// dropped tokens that the shorter text needs, the cache starts anew: the result is exact either way.
+    /// dropped tokens that the shorter text needs, or where the keys were rotated for a text of another length, the
+    /// cache starts anew: the result is exact either way.
     pub(crate) fn rewind(&mut self, network: &dyn CausalLm, ids: &[u32]) -> Result<usize> {
         let common = self.tokens.iter().zip(ids).take_while(|(a, b)| a == b).count();
         let common = common.min(ids.len().saturating_sub(1));
+        let longest = ids.len().max(self.tokens.len() + 1);
+        let other_length = network.spec().rope_limit.is_some_and(|limit| longest > limit);
         let offset = i32::try_from(common).unwrap_or(i32::MAX);
-        if common == 0 || self.cache.trim(offset).is_err() {
+        if common == 0 || other_length || self.cache.trim(offset).is_err() {
             *self = Self::new(network)?;
             return Ok(0);
         }

@@ -70,6 +70,7 @@ impl Sizes {
             head_dim: count(self.head_dim),
             sliding_window: window.map(count),
             tied,
+            rope_limit: None,
         }
     }
 }

@@ -26,14 +26,15 @@ impl StopStrings {
     }
 
     /// Takes the next piece of text and returns what may be shown: everything in front of the first stop string,
-    /// and nothing that could still become one. Of several strings, the one that begins first counts.
+    /// and nothing that could still become one. Of several strings the one that is complete first counts, and of
+    /// those the longest, so that it does not matter in which pieces the text comes.
     pub fn push(&mut self, text: &str) -> String {
         if self.matched {
             return String::new();
         }
         self.held.push_str(text);
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(start) = found {
+        let place = |stop: &String| self.held.find(stop.as_str()).map(|start| (start + stop.len(), start));
+        if let Some((_, start)) = self.stops.iter().filter_map(place).min() {
             self.matched = true;
             self.held.truncate(start);
             return std::mem::take(&mut self.held);
@@ -89,10 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn the_string_that_begins_first_counts() {
-        let (shown, matched) = run(&["cd", "abcde"], &["xabcde"]);
-        assert!(matched);
-        assert_eq!(shown.concat(), "x");
+    fn the_string_that_is_complete_first_counts_in_any_pieces() {
+        for pieces in [&["xabcde"][..], &["xabcd", "e"], &["xa", "bc", "de"], &["x", "a", "b", "c", "d", "e"]]
+        {
+            let (shown, matched) = run(&["cd", "abcde"], pieces);
+            assert!(matched);
+            assert_eq!(shown.concat(), "xab", "{pieces:?}");
+            assert_eq!(run(&["de", "abcde"], pieces).0.concat(), "x", "{pieces:?}");
+        }
     }
 
     #[test]

@@ -142,6 +142,11 @@ fn both_generations_of_keys_describe_the_same_network() {
     let ids: Vec<u32> = (0..20).map(|i| i * 7 % 32).collect();
     let logits = |config: &Value| build(config.clone()).unwrap().logits(&ids).unwrap();
     assert_eq!(distance(&logits(&old), &logits(&new)), 0.0);
+    // transformers writes the pattern under a private name as well.
+    let private = with(old.clone(), json!({ "_sliding_window_pattern": 2 }));
+    assert_eq!(distance(&logits(&old), &logits(&private)), 0.0);
+    let private = with(old.clone(), json!({ "sliding_window_pattern": null, "_sliding_window_pattern": 2 }));
+    assert_eq!(distance(&logits(&old), &logits(&private)), 0.0);
     // And each of these keys matters.
     for change in [
         json!({ "rope_theta": 10_000 }),

@@ -38,6 +38,34 @@ fn gemma3() -> Value {
     })
 }
 
+/// The frequencies of dynamic and longrope scaling depend on the length of the text, so a longer prompt than those
+/// before it must not reuse their keys.
+#[test]
+fn a_session_stays_exact_where_frequencies_depend_on_the_length() {
+    for scaling in [
+        json!({ "rope_type": "dynamic", "factor": 4.0 }),
+        json!({
+            "rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 12,
+            "short_factor": vec![1.0; 16], "long_factor": (1..17).map(f64::from).collect::<Vec<_>>(),
+        }),
+    ] {
+        let mut config = qwen3();
+        config["max_position_embeddings"] = json!(if scaling["rope_type"] == "dynamic" { 30 } else { 128 });
+        config["rope_scaling"] = scaling.clone();
+        let model = random(ConfigFile::new("test", config).unwrap(), Dtype::Float32, 3).unwrap();
+        let limit = model.network().spec().rope_limit.unwrap();
+        let options = GenerateOptions { max_tokens: 4, ignore_eos: true, ..GenerateOptions::default() };
+        let mut session = model.session();
+        for length in [5, limit - 4, limit + 1, limit + 4, 6] {
+            let length = length.min(model.context_length() - 4);
+            let ids = &IDS[..length];
+            let kept = session.stream(ids, &options).unwrap().collect_all().unwrap();
+            let fresh = model.generate_ids(ids, &options).unwrap();
+            assert_eq!(kept.token_ids, fresh.token_ids, "{scaling} {length}");
+        }
+    }
+}
+
 /// Both families, dense in each dtype and packed in each mode.
 fn models() -> Vec<(String, Model)> {
     let mut models = Vec::new();

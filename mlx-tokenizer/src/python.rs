@@ -340,6 +340,8 @@ pub(crate) fn method(state: &mut State, value: &Value, name: &str, args: &[Value
                 let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
                 return Ok(rsplit(text, sep, most)?.into_iter().map(Value::from).collect());
             }
+            // The format string is checked, and then goes on to minijinja's own method.
+            "format" => check_widths(text)?,
             "title" => {
                 let () = from_args(args)?;
                 return Ok(Value::from(title(text)));
@@ -348,6 +350,26 @@ pub(crate) fn method(state: &mut State, value: &Value, name: &str, args: &[Value
         }
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+}
+
+/// Refuses widths and precisions that only serve to exhaust memory, and those that come from an argument.
+fn check_widths(format: &str) -> Result<(), Error> {
+    const WIDEST: u32 = 1000;
+    let mut spec = false;
+    let mut number = 0u32;
+    for c in format.chars() {
+        match c {
+            '{' if spec => return Err(invalid("a format inside a format is not supported")),
+            ':' => spec = true,
+            '{' | '}' => spec = false,
+            _ => {}
+        }
+        number = c.to_digit(10).map_or(0, |digit| number.saturating_mul(10).saturating_add(digit));
+        if spec && number > WIDEST {
+            return Err(invalid(format!("a width or precision of more than {WIDEST}")));
+        }
+    }
+    Ok(())
 }
 
 fn split_once<T>(found: T, sep: &str) -> Result<T, Error> {

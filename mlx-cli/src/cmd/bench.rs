@@ -64,7 +64,7 @@ pub(crate) fn run(plan: Bench) -> Result<(), Failure> {
 
 /// Runs one test as often as asked for, and once more before that.
 fn measure(model: &Model, test: Test, repetitions: usize) -> Result<Measurement, Failure> {
-    let mut rates = Vec::with_capacity(repetitions);
+    let mut rates = Vec::new();
     let mut peak = 0;
     for repetition in 0..=repetitions {
         memory::reset_peak_memory()?;

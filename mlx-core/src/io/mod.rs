@@ -5,8 +5,9 @@
 //! the pages of a tensor are released as soon as it has been taken over. So loading costs one copy, and peak memory is
 //! the weights plus one tensor. Writing goes through a temporary file beside the target and a rename.
 //!
-//! As with every mapped file, another process must not shorten one that is being read. The length is checked before
-//! each tensor, which turns all but the narrowest of such races into an error.
+//! As with every mapped file, another process must neither shorten nor rewrite one that is being read. The length is
+//! checked before each tensor, which turns all but the narrowest of such races into an error; writers that rename, as
+//! [`save_safetensors`] does, never disturb a reader.
 
 mod parallel;
 mod read;
@@ -15,7 +16,7 @@ mod write;
 
 pub use parallel::load_tensors;
 pub use read::{SafetensorsFile, TensorInfo, load_safetensors};
-pub use shards::{load_sharded, shard_paths};
+pub use shards::{load_sharded, open_sharded, shard_paths};
 pub use write::{PartialFile, atomically, save_safetensors};
 
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 //! Taking over many tensors at once.
 //!
 //! From the page cache, what costs is not the copy but the fresh pages it goes to: the system clears and maps about
-//! 1.5 GB of them a second on one core. So small tensors are taken over by a second thread too, while the caller's
-//! thread takes the large ones. The second thread runs no ops, and so makes no stream.
+//! 1.5 GB of them a second on one core. So small tensors are taken over by other threads too, while the caller's
+//! thread takes the large ones. Those threads run no ops, and so make no stream.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;

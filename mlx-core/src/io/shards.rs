@@ -10,6 +10,9 @@ use super::parallel::load_tensors;
 use super::{SafetensorsFile, Tensors};
 use crate::error::{Error, Result};
 
+/// The file of a checkpoint that is not sharded.
+const SINGLE: &str = "model.safetensors";
+
 /// The weight files of the checkpoint in `dir`, in the order to read them.
 ///
 /// `model.safetensors` when it is there; else the files that `model.safetensors.index.json` names; else every
@@ -21,7 +24,7 @@ use crate::error::{Error, Result};
 pub fn shard_paths(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let dir = dir.as_ref();
     let entries = std::fs::read_dir(dir).map_err(|source| Error::io(dir, source))?;
-    let single = dir.join("model.safetensors");
+    let single = dir.join(SINGLE);
     if single.is_file() {
         return Ok(vec![single]);
     }
@@ -77,19 +80,28 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
+/// The weight files of the checkpoint in `dir`, with their headers read and checked against the index.
+///
+/// # Errors
+/// As [`shard_paths`] and [`SafetensorsFile::open`]; [`Error::File`] when the index names a tensor that its file lacks.
+pub fn open_sharded(dir: impl AsRef<Path>) -> Result<Vec<SafetensorsFile>> {
+    let dir = dir.as_ref();
+    let files = shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<Vec<_>>>()?;
+    // A single file may lie beside the index of what it was made from.
+    if !dir.join(SINGLE).is_file() {
+        check_index(dir, &files)?;
+    }
+    Ok(files)
+}
+
 /// All tensors of the checkpoint in `dir`.
 ///
 /// - `progress`: called after each tensor with the bytes taken over so far and the bytes there are
 ///
 /// # Errors
-/// As [`shard_paths`], [`SafetensorsFile::open`] and [`SafetensorsFile::tensor`]; [`Error::Tensor`] when two shards hold
-/// a tensor of one name, [`Error::File`] when the index names a tensor that its file lacks.
+/// As [`open_sharded`] and [`SafetensorsFile::tensor`]; [`Error::Tensor`] when two shards hold a tensor of one name.
 pub fn load_sharded(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Tensors> {
-    let dir = dir.as_ref();
-    let files = shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<Vec<_>>>()?;
-    if let [_, _, ..] = files.as_slice() {
-        check_index(dir, &files)?;
-    }
+    let files = open_sharded(dir)?;
     let mut all = Tensors::default();
     let wanted: Vec<_> = files.iter().flat_map(|file| file.names().map(move |name| (file, name))).collect();
     let arrays = load_tensors(&wanted, progress)?;

@@ -113,7 +113,7 @@ impl Write for PartialFile {
 pub fn atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut PartialFile) -> Result<()>) -> Result<()> {
     let path = path.as_ref();
     let io = |source| Error::io(path, source);
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let target = follow(path);
     if fs::metadata(&target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let file = File::options().write(true).open(&target).map_err(io)?;
         let mut partial = PartialFile { path: path.to_path_buf(), file: BufWriter::new(file) };
@@ -132,6 +132,23 @@ pub fn atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut PartialFile) -
     partial.file.get_ref().sync_all().map_err(io)?;
     drop(partial);
     temporary.persist(&target).map_err(|e| io(e.error))
+}
+
+/// Where `path` leads. A link whose target is yet to be made leads there all the same.
+fn follow(path: &Path) -> PathBuf {
+    // As many links in a row as Linux follows.
+    const MOST_LINKS: usize = 40;
+    if let Ok(target) = fs::canonicalize(path) {
+        return target;
+    }
+    let mut target = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => break,
+        }
+    }
+    target
 }
 
 /// Temporary files get the permissions that any new file would get.
