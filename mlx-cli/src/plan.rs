@@ -51,7 +51,12 @@ pub(crate) struct Tokenize {
 #[derive(Debug)]
 pub(crate) enum Input {
     Text(String),
-    Messages { messages: Value, options: Box<ChatOptions> },
+    /// What a file holds, and which file, for errors.
+    Messages {
+        messages: Value,
+        file: PathBuf,
+        options: Box<ChatOptions>,
+    },
     Ids(Vec<u32>),
 }
 
@@ -145,7 +150,11 @@ impl Tokenize {
                 let kwargs =
                     args.template_kwargs.as_deref().map(keyword_arguments).transpose()?.unwrap_or_default();
                 let options = ChatOptions { tools, kwargs, ..ChatOptions::default() };
-                Input::Messages { messages: json_file(&messages)?, options: Box::new(options) }
+                Input::Messages {
+                    messages: json_file(&messages)?,
+                    file: messages,
+                    options: Box::new(options),
+                }
             }
             (None, None, Some(text)) => Input::Text(text),
             (None, None, None) => Input::Text(standard_input()?),

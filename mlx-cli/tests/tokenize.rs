@@ -107,7 +107,8 @@ fn what_cannot_be_tokenized_is_an_error_that_says_why() {
     let file = |name| copy.file(name).to_str().unwrap().to_owned();
     mlx(&["tokenize", "--model", copy.path(), "--messages", &file("m.json")])
         .fails(1, &["m.json", "not valid JSON"]);
-    mlx(&["tokenize", "--model", copy.path(), "--messages", &file("n.json")]).fails(1, &["messages"]);
+    mlx(&["tokenize", "--model", copy.path(), "--messages", &file("n.json")])
+        .fails(1, &["messages", "n.json"]);
     mlx_reading(&["tokenize", "--model", &qwen()], b"ab\xff")
         .fails(1, &["standard input", "UTF-8", "2 bytes"]);
 }

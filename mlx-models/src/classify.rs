@@ -57,7 +57,8 @@ impl Model {
     /// longer answer is not made up for its length.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`]; [`Error::Argument`] when there is no answer, or one adds nothing to the prompt;
+    /// [`Error::NoTokenizer`]; [`Error::Argument`] when there is no answer, one adds nothing to the prompt, or the
+    /// model computes no number for one;
     /// [`Error::EmptyPrompt`] when no token precedes the answers.
     ///
     /// # Examples
@@ -105,7 +106,7 @@ impl Model {
         let mut tails = Vec::with_capacity(whole.len());
         for (answer, ids) in answers.iter().zip(&whole) {
             let tail = ids.get(start..).unwrap_or_default();
-            if tail.is_empty() {
+            if tail.is_empty() || answer.is_empty() {
                 let message = format!("{answer:?} adds no token to the prompt");
                 return Err(Error::Argument { argument: "answers", message });
             }
@@ -131,7 +132,11 @@ impl Model {
                     log_probs.extend(chosen_log_probs(&logits.squeeze_axes(&[0])?, &chosen)?);
                 }
             }
-            let log_prob = log_probs.iter().map(|&p| f64::from(p)).sum();
+            let log_prob: f64 = log_probs.iter().map(|&p| f64::from(p)).sum();
+            if log_prob.is_nan() {
+                let message = format!("the logits of {answer:?} hold NaN");
+                return Err(Error::Argument { argument: "answers", message });
+            }
             scores.push(Score { answer: (*answer).to_owned(), log_prob, tokens: tail.len() });
         }
         Ok(Classification { scores })

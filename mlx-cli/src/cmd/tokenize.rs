@@ -29,8 +29,10 @@ pub(crate) fn run(plan: Tokenize) -> Result<(), Failure> {
             let ids = tokenizer.encode(&text, true)?;
             (text, ids)
         }
-        Input::Messages { messages, options } => {
-            let text = tokenizer.render_chat(&messages, &options)?;
+        Input::Messages { messages, file, options } => {
+            let text = tokenizer
+                .render_chat(&messages, &options)
+                .map_err(|error| Failure::new(format_args!("cannot render {}: {error}", file.display())))?;
             // The template has written the special tokens itself.
             let ids = tokenizer.encode(&text, false)?;
             (text, ids)
