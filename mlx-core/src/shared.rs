@@ -11,7 +11,8 @@ use crate::{Array, Dtype};
 /// An evaluated array that may be sent to, and shared with, other threads.
 ///
 /// Weights are loaded once, turned into this, and turned back into an [`Array`] on every worker. On the CPU and on
-/// Metal both ways are free. On CUDA, where even a read on the host moves the buffer, each way copies.
+/// Metal both ways are free, but for an array shared from inside a function whose derivative is being taken: that is
+/// copied. On CUDA, where even a read on the host moves the buffer, each way copies.
 ///
 /// # Examples
 /// ```

@@ -165,12 +165,7 @@ impl ConfigFile {
             }
         };
         // What mlx takes when a file leaves them out.
-        let (group_size, bits) = match mode {
-            QuantMode::Mxfp4 => (32, 4),
-            QuantMode::Nvfp4 => (16, 4),
-            QuantMode::Mxfp8 => (32, 8),
-            _ => (64, 4),
-        };
+        let Quantization { group_size, bits, .. } = Quantization::of(mode);
         let number = |name: &str, default: i32, allowed: &[i32]| -> Result<i32> {
             let Some(value) = map.get(name) else { return Ok(default) };
             let found = value.as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| allowed.contains(n));
@@ -178,13 +173,9 @@ impl ConfigFile {
                 self.invalid(&format!("{key}.{name}"), format!("expected one of {allowed:?}, found {value}"))
             })
         };
-        let (groups, widths): (&[i32], &[i32]) = match mode {
-            QuantMode::Affine => (&[32, 64, 128], &[2, 3, 4, 5, 6, 8]),
-            _ => (&[group_size], &[bits]),
-        };
         Ok(Quantization {
-            group_size: number("group_size", group_size, groups)?,
-            bits: number("bits", bits, widths)?,
+            group_size: number("group_size", group_size, mode.group_sizes())?,
+            bits: number("bits", bits, mode.bits())?,
             mode,
         })
     }

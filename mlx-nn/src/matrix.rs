@@ -108,12 +108,7 @@ impl Matrix {
     /// Whether there is anything to pack; an error when it cannot be packed that way.
     fn accepts(&self, settings: Quantization) -> Result<bool> {
         let Quantization { group_size, bits, mode } = settings;
-        let (groups, widths): (&[i32], &[i32]) = match mode {
-            QuantMode::Affine => (&[32, 64, 128], &[2, 3, 4, 5, 6, 8]),
-            QuantMode::Mxfp4 => (&[32], &[4]),
-            QuantMode::Nvfp4 => (&[16], &[4]),
-            QuantMode::Mxfp8 => (&[32], &[8]),
-        };
+        let (groups, widths) = (mode.group_sizes(), mode.bits());
         if !groups.contains(&group_size) {
             return Err(Error::config(
                 "group_size",

@@ -91,6 +91,28 @@ impl Default for Quantization {
     }
 }
 
+impl QuantMode {
+    /// The group sizes that the mode has.
+    #[must_use]
+    pub const fn group_sizes(self) -> &'static [i32] {
+        match self {
+            Self::Affine => &[32, 64, 128],
+            Self::Nvfp4 => &[16],
+            Self::Mxfp4 | Self::Mxfp8 => &[32],
+        }
+    }
+
+    /// The bits of a value that the mode has.
+    #[must_use]
+    pub const fn bits(self) -> &'static [i32] {
+        match self {
+            Self::Affine => &[2, 3, 4, 5, 6, 8],
+            Self::Mxfp4 | Self::Nvfp4 => &[4],
+            Self::Mxfp8 => &[8],
+        }
+    }
+}
+
 impl Quantization {
     /// The format of a mode that has only one, or the default affine one.
     #[must_use]
@@ -110,12 +132,7 @@ impl Quantization {
     /// [`Error::Argument`] that names the group size or the bits.
     pub fn validate(self) -> Result<()> {
         let Self { group_size, bits, mode } = self;
-        let (groups, widths): (&[i32], &[i32]) = match mode {
-            QuantMode::Affine => (&[32, 64, 128], &[2, 3, 4, 5, 6, 8]),
-            QuantMode::Mxfp4 => (&[32], &[4]),
-            QuantMode::Nvfp4 => (&[16], &[4]),
-            QuantMode::Mxfp8 => (&[32], &[8]),
-        };
+        let (groups, widths) = (mode.group_sizes(), mode.bits());
         for (argument, value, allowed) in [("group_size", group_size, groups), ("bits", bits, widths)] {
             if !allowed.contains(&value) {
                 let message = format!("expected one of {allowed:?} for mode {mode}, found {value}");
