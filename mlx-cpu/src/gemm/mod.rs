@@ -1,2 +1,321 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! To be written.
+//! Products with matrices of weights, `y = x · Wᵀ`, as they lie in checkpoints.
+//!
+//! Letters for shapes: M rows of activations, N outputs, K inputs.
+//!
+//! One call computes several products of the same activations, because a fork of the threads and a pass over `x` are
+//! then paid once: q, k and v of attention, or gate and up of a feed-forward layer, whose product is formed before it
+//! is rounded. Weights are read where they are. Where the processor has dot products of bfloat16 these do the work for
+//! bfloat16 operands; all others are products of float32, with weights converted a block at a time into a buffer that
+//! stays in the cache.
+//!
+//! A task is a block of outputs. Each output is one sum in an order that depends on K alone, so neither the number of
+//! threads nor the size of a block changes a bit.
+
+mod finish;
+mod source;
+pub(crate) mod tile;
+
+use std::ops::Range;
+
+use half::bf16;
+
+pub use source::Weight;
+
+use crate::elementwise::Activation;
+use crate::matrix::{Rows, RowsMut};
+use crate::quant::Prepared;
+use crate::simd::{Kernel, Simd, dispatch};
+use crate::{Element, Error, Isa, Result, pool, scratch};
+use finish::Finish;
+use source::Panels;
+use tile::{Block, Tile};
+
+/// One product of a [`project`] call, and what becomes of it.
+#[derive(Debug)]
+pub struct Part<'a, T> {
+    /// `[N, K]`.
+    pub weight: Weight<'a, T>,
+    /// Added to each row of the product, `[N]`.
+    pub bias: Option<&'a [T]>,
+    /// With an activation, the product is `activation(x · weightᵀ) · (x · upᵀ)`; biases are then added to the first.
+    pub gate: Option<(Activation, Weight<'a, T>)>,
+    /// Added to the product at last, `[M, N]`: the residual stream.
+    pub add: Option<Rows<'a, T>>,
+    /// Where the result goes, `[M, N]`.
+    pub out: Out<'a, T>,
+}
+
+/// The dtype that a result is rounded to.
+#[derive(Debug)]
+pub enum Out<'a, T> {
+    /// That of the activations.
+    Same(RowsMut<'a, T>),
+    /// float32, as it was summed.
+    F32(RowsMut<'a, f32>),
+}
+
+impl<T> Out<'_, T> {
+    fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Same(rows) => [rows.rows(), rows.columns()],
+            Self::F32(rows) => [rows.rows(), rows.columns()],
+        }
+    }
+}
+
+/// Rows of activations up to which packed weights are multiplied without being unpacked to memory first.
+const FEW: usize = 8;
+
+/// Bytes of weights in a task when there are few rows, so that reading them is the work: small enough that threads
+/// end together, large enough that taking a task costs nothing.
+const FEW_BYTES: usize = 96 << 10;
+
+/// Elements of a block of weights that is read again for every tile of activations: in the second cache.
+const MANY_ELEMENTS: usize = 96 << 10;
+
+/// Elements of a row of activations that a tile goes through at a time: six rows of them stay in the first cache.
+const K_BLOCK: usize = 2048;
+
+/// Computes every part: `out = x · Wᵀ`, with what the part says on top.
+///
+/// - `x`: `[M, K]`
+///
+/// Sums are in float32 and rounded once, when they are stored.
+///
+/// # Errors
+/// [`Error::Operand`] when a part does not fit `x`.
+pub fn project<T: Element>(isa: Isa, x: Rows<'_, T>, parts: &[Part<'_, T>]) -> Result<()> {
+    for part in parts {
+        part.check(&x)?;
+    }
+    let (m, k) = (x.rows(), x.columns());
+    if m == 0 || parts.iter().all(|part| part.out.shape()[1] == 0) {
+        return Ok(());
+    }
+    let plan = Plan::new(isa, &x, parts)?;
+    let blocks: Vec<(usize, Range<usize>)> = parts
+        .iter()
+        .enumerate()
+        .flat_map(|(i, part)| {
+            let n = part.out.shape()[1];
+            let step = plan.block(part, n, m, k);
+            (0..n).step_by(step).map(move |start| (i, start..(start + step).min(n)))
+        })
+        .collect();
+    let task = |i: usize| {
+        let (part, columns) = &blocks[i];
+        plan.run(&parts[*part], columns.clone());
+    };
+    // Work of a few microseconds is done before another thread has woken.
+    let operations: usize = parts.iter().map(|part| m * k * part.out.shape()[1]).sum();
+    if operations < 32 << 10 {
+        (0..blocks.len()).for_each(task);
+    } else {
+        pool::run(blocks.len(), &task);
+    }
+    Ok(())
+}
+
+impl<T: Element> Part<'_, T> {
+    fn check(&self, x: &Rows<'_, T>) -> Result<()> {
+        const KERNEL: &str = "project";
+        let [rows, n] = self.out.shape();
+        let weights = std::iter::once(&self.weight).chain(self.gate.as_ref().map(|(_, up)| up));
+        for weight in weights {
+            let [outputs, inputs] = weight.shape();
+            if inputs != x.columns() || outputs != n {
+                let message =
+                    format!("weights of [{outputs}, {inputs}] for [{}, {}] to [{rows}, {n}]", x.rows(), x.columns());
+                return Err(Error::operand(KERNEL, message));
+            }
+        }
+        if rows != x.rows() {
+            return Err(Error::operand(KERNEL, format!("{rows} rows of results for {} of x", x.rows())));
+        }
+        if self.bias.is_some_and(|bias| bias.len() != n) {
+            return Err(Error::operand(KERNEL, format!("expected a bias of {n}")));
+        }
+        if self.add.is_some_and(|add| [add.rows(), add.columns()] != [rows, n]) {
+            return Err(Error::operand(KERNEL, format!("expected [{rows}, {n}] to add")));
+        }
+        Ok(())
+    }
+}
+
+/// What the tasks of one call share.
+struct Plan<'a, T: Element> {
+    isa: Isa,
+    x: Rows<'a, T>,
+    /// Activations as the kernels take them.
+    panels: Panels<'a, T>,
+    /// The same for packed weights and few rows, one for each format among the parts.
+    few: Vec<Prepared>,
+    /// Rows of activations in a tile.
+    tile_rows: usize,
+}
+
+impl<'a, T: Element> Plan<'a, T> {
+    fn new(isa: Isa, x: &Rows<'a, T>, parts: &[Part<'_, T>]) -> Result<Self> {
+        let mut few: Vec<Prepared> = Vec::new();
+        let weights = || parts.iter().flat_map(|part| {
+            std::iter::once(&part.weight).chain(part.gate.as_ref().map(|(_, up)| up))
+        });
+        let packed = || weights().filter_map(Weight::packed);
+        if x.rows() <= FEW {
+            for matrix in packed() {
+                if !few.iter().any(|prepared| prepared.serves(matrix)) {
+                    few.push(Prepared::new(isa, x, matrix.format())?);
+                }
+            }
+        }
+        let panels = Panels::new(isa, x, weights(), x.rows() <= FEW)?;
+        // Sums of six rows need 24 registers; sixteen hold those of three.
+        let tile_rows = if matches!(isa, Isa::Portable | Isa::Avx2) { 3 } else { 6 };
+        Ok(Self { isa, x: *x, panels, few, tile_rows })
+    }
+
+    /// How many outputs of a part make up a task.
+    fn block(&self, part: &Part<'_, T>, n: usize, m: usize, k: usize) -> usize {
+        let pair = if part.gate.is_some() { 2 } else { 1 };
+        let k = k.max(1) * pair;
+        let step = if m <= FEW {
+            let bits = part.weight.bits();
+            (FEW_BYTES * 8 / (k * bits)).clamp(8, 1024)
+        } else {
+            let most = (MANY_ELEMENTS / k).clamp(16, 256);
+            // Several tasks for each thread, so that all end together.
+            most.min(n.div_ceil(4 * pool::threads()).max(16))
+        };
+        step.next_multiple_of(8)
+    }
+
+    /// One task: these outputs of a part, for all rows.
+    fn run(&self, part: &Part<'_, T>, columns: Range<usize>) {
+        let (m, k, count) = (self.x.rows(), self.x.columns(), columns.len());
+        let up = part.gate.as_ref().map(|(_, up)| up);
+        let few = |weight: &Weight<'_, T>| {
+            weight.packed().and_then(|matrix| {
+                self.few.iter().find(|prepared| prepared.serves(matrix)).map(|prepared| (prepared, *matrix))
+            })
+        };
+        let direct = few(&part.weight).is_some();
+        let rows = if direct { m } else { self.tile_rows.min(m) };
+        let sums = rows * count;
+        let pair = if up.is_some() { 2 } else { 1 };
+        let panel = if direct {
+            0
+        } else {
+            let mut needed = self.panels.floats(&part.weight, count, k, m);
+            if let Some(up) = up {
+                needed += self.panels.floats(up, count, k, m);
+            }
+            needed
+        };
+        scratch::with::<f32, _>(panel + sums * pair, |buffer| {
+            let (panel, sums_buffer) = buffer.split_at_mut(panel);
+            let (first, second) = sums_buffer.split_at_mut(sums);
+            if let Some((prepared, matrix)) = few(&part.weight) {
+                crate::quant::gemv_rows(self.isa, prepared, &matrix, columns.clone(), first);
+                if let Some((prepared, matrix)) = up.and_then(few) {
+                    crate::quant::gemv_rows(self.isa, prepared, &matrix, columns.clone(), second);
+                }
+                self.finish(part, 0..m, &columns, first, second);
+                return;
+            }
+            let (first_panel, rest) = panel.split_at_mut(self.panels.floats(&part.weight, count, k, m));
+            let weight = self.panels.fill(&part.weight, columns.clone(), first_panel, m);
+            let up = up.map(|up| self.panels.fill(up, columns.clone(), rest, m));
+            let mut start = 0;
+            while start < m {
+                let tile = start..(start + rows).min(m);
+                self.multiply(&weight, tile.clone(), count, first);
+                if let Some(up) = &up {
+                    self.multiply(up, tile.clone(), count, second);
+                }
+                self.finish(part, tile.clone(), &columns, first, second);
+                start = tile.end;
+            }
+        });
+    }
+
+    /// Sums of one tile of activations with a panel of weights: `out` is `[tile, count]`.
+    fn multiply(&self, weight: &source::Panel<'_, T>, tile: Range<usize>, count: usize, out: &mut [f32]) {
+        let k = self.x.columns();
+        let blocks = k.div_ceil(K_BLOCK).max(1);
+        // Whole vectors, so that only the last block has a tail.
+        let step = k.div_ceil(blocks).next_multiple_of(64).max(1);
+        let mut start = 0;
+        loop {
+            let part = start..(start + step).min(k);
+            let shape = Shape { rows: tile.len(), count, k: part.len(), accumulate: start > 0 };
+            weight.multiply(self.isa, &self.panels, tile.start, part.start, shape, out);
+            start = part.end;
+            if start >= k {
+                return;
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        part: &Part<'_, T>,
+        rows: Range<usize>,
+        columns: &Range<usize>,
+        first: &[f32],
+        second: &[f32],
+    ) {
+        dispatch(self.isa, Finish { part, rows, columns: columns.clone(), first, second });
+    }
+}
+
+/// The measures of a block of products.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    rows: usize,
+    count: usize,
+    k: usize,
+    accumulate: bool,
+}
+
+/// Multiplies a block in the form that its operands ask for.
+///
+/// # Safety
+/// The operands have the rows and elements that `shape` says.
+unsafe fn floats<X: Element, W: Element>(
+    isa: Isa,
+    (x, x_stride): (*const X, usize),
+    (w, w_stride): (*const W, usize),
+    shape: Shape,
+    out: &mut [f32],
+) {
+    debug_assert!(out.len() >= shape.rows * shape.count);
+    let Shape { rows, count, k, accumulate } = shape;
+    let out = out.as_mut_ptr();
+    dispatch(isa, Block { tile: Tile { x, x_stride, w, w_stride, k, rows, cols: 0, out, out_stride: count, accumulate }, count });
+}
+
+/// The same in dot products of bfloat16.
+///
+/// # Safety
+/// As [`floats`], and the processor has AVX512-BF16.
+unsafe fn dots(
+    (x, x_stride): (*const bf16, usize),
+    (w, w_stride): (*const bf16, usize),
+    shape: Shape,
+    out: &mut [f32],
+) {
+    debug_assert!(out.len() >= shape.rows * shape.count);
+    #[cfg(target_arch = "x86_64")]
+    {
+        let Shape { rows, count, k, accumulate } = shape;
+        let out = out.as_mut_ptr();
+        let tile = Tile { x, x_stride, w, w_stride, k, rows, cols: 0, out, out_stride: count, accumulate };
+        // SAFETY: the caller's.
+        unsafe { tile::bf16::block(Block { tile, count }) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = (x, x_stride, w, w_stride, shape, out);
+    }
+}

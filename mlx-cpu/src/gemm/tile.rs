@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The innermost loops: a few rows of activations against a few rows of weights.
+//!
+//! Both operands run along K as they lie in memory, so each product of a tile is a dot product: lanes are summed at its
+//! end, and nothing has to be packed. A tile of 6 × 4 keeps 24 sums in registers and loads 10 vectors for 24 products.
+
+use crate::simd::{Kernel, Scalar, Simd};
+
+/// How many rows of weights a tile has.
+pub(crate) const NR: usize = 4;
+
+/// `out[m][n] (+)= Σ_k x[m][k] · w[n][k]` for `m < rows ≤ 6`, `n < cols ≤ 4`, in float32.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile<X, W> {
+    pub(crate) x: *const X,
+    pub(crate) x_stride: usize,
+    pub(crate) w: *const W,
+    pub(crate) w_stride: usize,
+    pub(crate) k: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
+    /// Whether to add to what `out` holds.
+    pub(crate) accumulate: bool,
+}
+
+/// A block: all rows of activations of a tile against many rows of weights.
+///
+/// # Safety
+/// `x` has `tile.rows` rows and `w` `count` rows of `k` elements, `out` room for `tile.rows` rows of `count`.
+pub(crate) struct Block<X, W> {
+    pub(crate) tile: Tile<X, W>,
+    pub(crate) count: usize,
+}
+
+impl<X: Scalar, W: Scalar> Kernel for Block<X, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { mut tile, count } = self;
+        let mut n = 0;
+        while n < count {
+            tile.cols = NR.min(count - n);
+            // SAFETY: the block's.
+            unsafe { whole::<S, X, W>(s, tile) };
+            // SAFETY: within the block, or one past it at the end.
+            unsafe {
+                tile.w = tile.w.add(tile.cols * tile.w_stride);
+                tile.out = tile.out.add(tile.cols);
+            }
+            n += tile.cols;
+        }
+    }
+}
+
+/// Dispatches on the tile's size, so that the loops have constant bounds.
+#[inline(always)]
+unsafe fn whole<S: Simd, X: Scalar, W: Scalar>(s: S, tile: Tile<X, W>) {
+    // SAFETY: the caller's.
+    unsafe {
+        match (tile.cols, tile.rows) {
+            (NR, 6) => floats::<S, X, W, 6, NR>(s, tile),
+            (NR, 5) => floats::<S, X, W, 5, NR>(s, tile),
+            (NR, 4) => floats::<S, X, W, 4, NR>(s, tile),
+            (NR, 3) => floats::<S, X, W, 3, NR>(s, tile),
+            (NR, 2) => floats::<S, X, W, 2, NR>(s, tile),
+            (NR, 1) => floats::<S, X, W, 1, NR>(s, tile),
+            (cols, rows) => {
+                for m in 0..rows {
+                    for n in 0..cols {
+                        let one = Tile {
+                            x: tile.x.add(m * tile.x_stride),
+                            w: tile.w.add(n * tile.w_stride),
+                            out: tile.out.add(m * tile.out_stride + n),
+                            ..tile
+                        };
+                        floats::<S, X, W, 1, 1>(s, one);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tile in float32 products, whatever the elements are.
+#[inline(always)]
+unsafe fn floats<S: Simd, X: Scalar, W: Scalar, const M: usize, const N: usize>(s: S, tile: Tile<X, W>) {
+    let Tile { x, x_stride, w, w_stride, k, out, out_stride, accumulate, .. } = tile;
+    let mut sums = [[s.splat(0.0); N]; M];
+    let mut i = 0;
+    // SAFETY: the caller's pointers have `k` elements in each row.
+    unsafe {
+        while i + S::LANES <= k {
+            let mut weights = [s.splat(0.0); N];
+            for (n, v) in weights.iter_mut().enumerate() {
+                *v = W::load(s, w.add(n * w_stride + i));
+            }
+            for (m, sums) in sums.iter_mut().enumerate() {
+                let v = X::load(s, x.add(m * x_stride + i));
+                for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                    *sum = s.fma(v, weight, *sum);
+                }
+            }
+            i += S::LANES;
+        }
+        if i < k {
+            let left = k - i;
+            for (m, sums) in sums.iter_mut().enumerate() {
+                let v = X::load_n(s, x.add(m * x_stride + i), left);
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.fma(v, W::load_n(s, w.add(n * w_stride + i), left), *sum);
+                }
+            }
+        }
+        for (m, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                let slot = out.add(m * out_stride + n);
+                let earlier = if accumulate { *slot } else { 0.0 };
+                *slot = earlier + s.sum(sum);
+            }
+        }
+    }
+}
+
+/// The same in the dot products of bfloat16 that AVX512-BF16 has.
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod bf16 {
+    use std::arch::x86_64::*;
+
+    use half::bf16;
+
+    use super::{Block, NR, Tile};
+
+    /// # Safety
+    /// The processor has AVX512-BF16, and the block's own conditions hold.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+    pub(crate) unsafe fn block(block: Block<bf16, bf16>) {
+        let Block { mut tile, count } = block;
+        let mut n = 0;
+        while n < count {
+            tile.cols = NR.min(count - n);
+            // SAFETY: the block's.
+            unsafe {
+                match (tile.cols, tile.rows) {
+                    (NR, 6) => dots::<6, NR>(tile),
+                    (NR, 5) => dots::<5, NR>(tile),
+                    (NR, 4) => dots::<4, NR>(tile),
+                    (NR, 3) => dots::<3, NR>(tile),
+                    (NR, 2) => dots::<2, NR>(tile),
+                    (NR, 1) => dots::<1, NR>(tile),
+                    (cols, rows) => {
+                        for m in 0..rows {
+                            for n in 0..cols {
+                                dots::<1, 1>(Tile {
+                                    x: tile.x.add(m * tile.x_stride),
+                                    w: tile.w.add(n * tile.w_stride),
+                                    out: tile.out.add(m * tile.out_stride + n),
+                                    ..tile
+                                });
+                            }
+                        }
+                    }
+                }
+                tile.w = tile.w.add(tile.cols * tile.w_stride);
+                tile.out = tile.out.add(tile.cols);
+            }
+            n += tile.cols;
+        }
+    }
+
+    /// Thirty-two elements as the dot product takes them.
+    #[inline(always)]
+    unsafe fn load(p: *const bf16) -> __m512bh {
+        // SAFETY: the caller's pointer has 32 elements. The two types are the same 64 bytes.
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_n(p: *const bf16, mask: __mmask32) -> __m512bh {
+        // SAFETY: the caller's pointer has the elements of the mask.
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_maskz_loadu_epi16(mask, p.cast())) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+    unsafe fn dots<const M: usize, const N: usize>(tile: Tile<bf16, bf16>) {
+        let Tile { x, x_stride, w, w_stride, k, out, out_stride, accumulate, .. } = tile;
+        let mut sums = [[_mm512_setzero_ps(); N]; M];
+        let mut i = 0;
+        // SAFETY: the caller's pointers have `k` elements in each row.
+        unsafe {
+            while i + 32 <= k {
+                let mut weights = [load(w.add(i)); N];
+                for (n, v) in weights.iter_mut().enumerate().skip(1) {
+                    *v = load(w.add(n * w_stride + i));
+                }
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let v = load(x.add(m * x_stride + i));
+                    for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                        *sum = _mm512_dpbf16_ps(*sum, v, weight);
+                    }
+                }
+                i += 32;
+            }
+            if i < k {
+                let mask = (1u32 << (k - i)) - 1;
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let v = load_n(x.add(m * x_stride + i), mask);
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        *sum = _mm512_dpbf16_ps(*sum, v, load_n(w.add(n * w_stride + i), mask));
+                    }
+                }
+            }
+            if N == NR {
+                let mut m = 0;
+                while m < M {
+                    // Past the last row the first is summed again, and not stored.
+                    let row = |j: usize| four(&sums[if m + j < M { m + j } else { 0 }]);
+                    let totals = across(row(0), row(1), row(2), row(3));
+                    for j in 0..4.min(M - m) {
+                        let slot = out.add((m + j) * out_stride);
+                        let mut value = match j {
+                            0 => _mm512_castps512_ps128(totals),
+                            1 => _mm512_extractf32x4_ps::<1>(totals),
+                            2 => _mm512_extractf32x4_ps::<2>(totals),
+                            _ => _mm512_extractf32x4_ps::<3>(totals),
+                        };
+                        if accumulate {
+                            value = _mm_add_ps(value, _mm_loadu_ps(slot));
+                        }
+                        _mm_storeu_ps(slot, value);
+                    }
+                    m += 4;
+                }
+            } else {
+                for (m, sums) in sums.iter().enumerate() {
+                    for (n, &sum) in sums.iter().enumerate() {
+                        let zero = _mm512_setzero_ps();
+                        // In the order of the full tile, so that a column's place does not change its bits.
+                        let total = across(four_of(sum, zero, zero, zero), zero, zero, zero);
+                        let slot = out.add(m * out_stride + n);
+                        let earlier = if accumulate { *slot } else { 0.0 };
+                        *slot = earlier + _mm512_cvtss_f32(total);
+                    }
+                }
+            }
+        }
+    }
+
+    /// In each quarter of the result, that quarter's sum of each of four vectors.
+    #[inline(always)]
+    unsafe fn four(v: &[__m512]) -> __m512 {
+        // SAFETY: the caller has the instructions.
+        unsafe { four_of(v[0], v[1], v[2], v[3]) }
+    }
+
+    #[inline(always)]
+    unsafe fn four_of(a: __m512, b: __m512, c: __m512, d: __m512) -> __m512 {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+            _mm512_add_ps(
+                _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+            )
+        }
+    }
+
+    /// The sums of the quarters of four vectors, one in each quarter of the result.
+    #[inline(always)]
+    unsafe fn across(a: __m512, b: __m512, c: __m512, d: __m512) -> __m512 {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let ab = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b),
+                _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b),
+            );
+            let cd = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0b01_00_01_00>(c, d),
+                _mm512_shuffle_f32x4::<0b11_10_11_10>(c, d),
+            );
+            _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0b10_00_10_00>(ab, cd),
+                _mm512_shuffle_f32x4::<0b11_01_11_01>(ab, cd),
+            )
+        }
+    }
+}
