@@ -20,6 +20,8 @@ pub(crate) const RECIPE: &[(&str, &str)] = &[
     ("Cargo.lock", include_str!("../../vendor/mlx-c/Cargo.lock")),
     ("CMakeLists.txt", include_str!("../../vendor/mlx-c/CMakeLists.txt")),
     ("blas.cpp", include_str!("../../vendor/mlx-c/blas.cpp")),
+    ("custom.cpp", include_str!("../../vendor/mlx-c/custom.cpp")),
+    ("custom.h", include_str!("../../vendor/mlx-c/custom.h")),
     ("format/format", include_str!("../../vendor/mlx-c/format/format")),
 ];
 

@@ -28,10 +28,10 @@ pub(crate) fn has_traced() -> bool {
 }
 
 /// Counts a callback for as long as it runs, panics included.
-struct Inside;
+pub(crate) struct Inside;
 
 impl Inside {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let _ = TRACED.try_with(|traced| traced.set(true));
         let _ = DEPTH.try_with(|depth| depth.set(depth.get() + 1));
         Self
@@ -85,14 +85,10 @@ where
     F: Fn(&[Array]) -> Result<Vec<Array>> + 'static,
 {
     guard(|| {
-        // SAFETY: by this function's contract. C owns the vector, so it must not be freed here.
-        let inputs = std::mem::ManuallyDrop::new(VectorArray::from_raw(inputs));
-        #[cfg(test)]
-        crate::ffi::live::add(-1);
         let _inside = Inside::new();
         // SAFETY: by this function's contract.
-        let payload = unsafe { &*payload.cast::<Payload<F>>() };
-        let results = (payload.function)(&inputs.to_arrays()?)?;
+        let (payload, inputs) = unsafe { (&*payload.cast::<Payload<F>>(), VectorArray::lent(inputs)?) };
+        let results = (payload.function)(&inputs)?;
         let results = VectorArray::from_arrays(&results)?;
         // SAFETY: by this function's contract; the slot shares the arrays of `results`.
         unsafe { call!(mlx_vector_array_set(outputs, results.as_raw())) }

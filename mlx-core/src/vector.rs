@@ -19,6 +19,17 @@ impl VectorArray {
         unsafe { call!(new VectorArray = mlx_vector_array_new_data(raw.as_ptr(), raw.len())) }
     }
 
+    /// The arrays of a vector that C lends to a callback, shared.
+    ///
+    /// # Safety
+    /// `raw` is a live vector, which stays C's to free.
+    pub(crate) unsafe fn lent(raw: sys::mlx_vector_array) -> Result<Vec<Array>> {
+        let lent = std::mem::ManuallyDrop::new(Self::from_raw(raw));
+        #[cfg(test)]
+        crate::ffi::live::add(-1);
+        lent.to_arrays()
+    }
+
     /// The arrays of this vector, shared.
     pub(crate) fn to_arrays(&self) -> Result<Vec<Array>> {
         // SAFETY: op contract.

@@ -748,6 +748,182 @@ const _: () = {
     ][::std::mem::offset_of!(mlx_node_namer_, ctx) - 0usize];
 };
 pub type mlx_node_namer = mlx_node_namer_;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_custom_view_ {
+    pub data: *mut ::std::os::raw::c_void,
+    pub shape: *const i32,
+    pub strides: *const i64,
+    pub ndim: usize,
+    pub size: usize,
+    pub dtype: mlx_dtype,
+    pub row_contiguous: bool,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of mlx_custom_view_"][::std::mem::size_of::<mlx_custom_view_>() - 48usize];
+    [
+        "Alignment of mlx_custom_view_",
+    ][::std::mem::align_of::<mlx_custom_view_>() - 8usize];
+    [
+        "Offset of field: mlx_custom_view_::data",
+    ][::std::mem::offset_of!(mlx_custom_view_, data) - 0usize];
+    [
+        "Offset of field: mlx_custom_view_::shape",
+    ][::std::mem::offset_of!(mlx_custom_view_, shape) - 8usize];
+    [
+        "Offset of field: mlx_custom_view_::strides",
+    ][::std::mem::offset_of!(mlx_custom_view_, strides) - 16usize];
+    [
+        "Offset of field: mlx_custom_view_::ndim",
+    ][::std::mem::offset_of!(mlx_custom_view_, ndim) - 24usize];
+    [
+        "Offset of field: mlx_custom_view_::size",
+    ][::std::mem::offset_of!(mlx_custom_view_, size) - 32usize];
+    [
+        "Offset of field: mlx_custom_view_::dtype",
+    ][::std::mem::offset_of!(mlx_custom_view_, dtype) - 40usize];
+    [
+        "Offset of field: mlx_custom_view_::row_contiguous",
+    ][::std::mem::offset_of!(mlx_custom_view_, row_contiguous) - 44usize];
+};
+pub type mlx_custom_view = mlx_custom_view_;
+pub const MLX_CUSTOM_ROW_MAJOR: mlx_custom_layout_ = 0;
+pub const MLX_CUSTOM_ZEROED: mlx_custom_layout_ = 1;
+pub const MLX_CUSTOM_STRIDED: mlx_custom_layout_ = 2;
+pub const MLX_CUSTOM_ALIAS: mlx_custom_layout_ = 3;
+pub type mlx_custom_layout_ = ::std::os::raw::c_uint;
+pub use self::mlx_custom_layout_ as mlx_custom_layout;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_custom_spec_ {
+    pub shape: *const i32,
+    pub ndim: usize,
+    pub dtype: mlx_dtype,
+    pub layout: mlx_custom_layout,
+    pub strides: *const i64,
+    pub input: usize,
+    pub offset: i64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of mlx_custom_spec_"][::std::mem::size_of::<mlx_custom_spec_>() - 48usize];
+    [
+        "Alignment of mlx_custom_spec_",
+    ][::std::mem::align_of::<mlx_custom_spec_>() - 8usize];
+    [
+        "Offset of field: mlx_custom_spec_::shape",
+    ][::std::mem::offset_of!(mlx_custom_spec_, shape) - 0usize];
+    [
+        "Offset of field: mlx_custom_spec_::ndim",
+    ][::std::mem::offset_of!(mlx_custom_spec_, ndim) - 8usize];
+    [
+        "Offset of field: mlx_custom_spec_::dtype",
+    ][::std::mem::offset_of!(mlx_custom_spec_, dtype) - 16usize];
+    [
+        "Offset of field: mlx_custom_spec_::layout",
+    ][::std::mem::offset_of!(mlx_custom_spec_, layout) - 20usize];
+    [
+        "Offset of field: mlx_custom_spec_::strides",
+    ][::std::mem::offset_of!(mlx_custom_spec_, strides) - 24usize];
+    [
+        "Offset of field: mlx_custom_spec_::input",
+    ][::std::mem::offset_of!(mlx_custom_spec_, input) - 32usize];
+    [
+        "Offset of field: mlx_custom_spec_::offset",
+    ][::std::mem::offset_of!(mlx_custom_spec_, offset) - 40usize];
+};
+pub type mlx_custom_spec = mlx_custom_spec_;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mlx_custom_table_ {
+    pub eval: ::std::option::Option<
+        unsafe extern "C" fn(
+            state: *const ::std::os::raw::c_void,
+            inputs: *const mlx_custom_view,
+            inputs_num: usize,
+            outputs: *mut mlx_custom_view,
+            outputs_num: usize,
+            sink: *mut ::std::os::raw::c_void,
+        ) -> ::std::os::raw::c_int,
+    >,
+    pub vjp: ::std::option::Option<
+        unsafe extern "C" fn(
+            state: *const ::std::os::raw::c_void,
+            primals: mlx_vector_array,
+            cotangents: mlx_vector_array,
+            argnums: *const ::std::os::raw::c_int,
+            argnums_num: usize,
+            outputs: mlx_vector_array,
+            res: *mut mlx_vector_array,
+        ) -> ::std::os::raw::c_int,
+    >,
+    pub jvp: ::std::option::Option<
+        unsafe extern "C" fn(
+            state: *const ::std::os::raw::c_void,
+            primals: mlx_vector_array,
+            tangents: mlx_vector_array,
+            argnums: *const ::std::os::raw::c_int,
+            argnums_num: usize,
+            res: *mut mlx_vector_array,
+        ) -> ::std::os::raw::c_int,
+    >,
+    pub vmap: ::std::option::Option<
+        unsafe extern "C" fn(
+            state: *const ::std::os::raw::c_void,
+            inputs: mlx_vector_array,
+            axes: *const ::std::os::raw::c_int,
+            axes_num: usize,
+            res: *mut mlx_vector_array,
+            res_axis: *mut ::std::os::raw::c_int,
+        ) -> ::std::os::raw::c_int,
+    >,
+    pub output_shapes: ::std::option::Option<
+        unsafe extern "C" fn(
+            state: *const ::std::os::raw::c_void,
+            inputs: mlx_vector_array,
+            sink: *mut ::std::os::raw::c_void,
+        ) -> ::std::os::raw::c_int,
+    >,
+    pub is_equivalent: ::std::option::Option<
+        unsafe extern "C" fn(
+            state: *const ::std::os::raw::c_void,
+            other: *const ::std::os::raw::c_void,
+        ) -> bool,
+    >,
+    pub release: ::std::option::Option<
+        unsafe extern "C" fn(state: *mut ::std::os::raw::c_void),
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of mlx_custom_table_"][::std::mem::size_of::<mlx_custom_table_>() - 56usize];
+    [
+        "Alignment of mlx_custom_table_",
+    ][::std::mem::align_of::<mlx_custom_table_>() - 8usize];
+    [
+        "Offset of field: mlx_custom_table_::eval",
+    ][::std::mem::offset_of!(mlx_custom_table_, eval) - 0usize];
+    [
+        "Offset of field: mlx_custom_table_::vjp",
+    ][::std::mem::offset_of!(mlx_custom_table_, vjp) - 8usize];
+    [
+        "Offset of field: mlx_custom_table_::jvp",
+    ][::std::mem::offset_of!(mlx_custom_table_, jvp) - 16usize];
+    [
+        "Offset of field: mlx_custom_table_::vmap",
+    ][::std::mem::offset_of!(mlx_custom_table_, vmap) - 24usize];
+    [
+        "Offset of field: mlx_custom_table_::output_shapes",
+    ][::std::mem::offset_of!(mlx_custom_table_, output_shapes) - 32usize];
+    [
+        "Offset of field: mlx_custom_table_::is_equivalent",
+    ][::std::mem::offset_of!(mlx_custom_table_, is_equivalent) - 40usize];
+    [
+        "Offset of field: mlx_custom_table_::release",
+    ][::std::mem::offset_of!(mlx_custom_table_, release) - 48usize];
+};
+pub type mlx_custom_table = mlx_custom_table_;
 unsafe extern "C" {
     pub fn mlx_string_new() -> mlx_string;
     pub fn mlx_string_new_data(str_: *const ::std::os::raw::c_char) -> mlx_string;
@@ -4314,4 +4490,25 @@ unsafe extern "C" {
         in_axes_num: usize,
     ) -> ::std::os::raw::c_int;
     pub fn mlx_version(str_: *mut mlx_string) -> ::std::os::raw::c_int;
+    pub fn mlx_custom_apply(
+        outputs: *mut mlx_array,
+        specs: *const mlx_custom_spec,
+        specs_num: usize,
+        inputs: *const mlx_array,
+        inputs_num: usize,
+        name: *const ::std::os::raw::c_char,
+        table: *const mlx_custom_table,
+        state: *mut ::std::os::raw::c_void,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_custom_message(
+        sink: *mut ::std::os::raw::c_void,
+        text: *const ::std::os::raw::c_char,
+        len: usize,
+    );
+    pub fn mlx_custom_shape(
+        sink: *mut ::std::os::raw::c_void,
+        shape: *const i32,
+        ndim: usize,
+    ) -> ::std::os::raw::c_int;
 }

@@ -1,0 +1,807 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Ops written in Rust, for CPU streams.
+//!
+//! A [`CpuOp`] says what it gives for given inputs, computes it from slices, and, if it can be differentiated, builds
+//! its gradient out of other ops. [`apply`] puts it into the lazy graph; from there it is an op like any other, also in
+//! [`crate::transform`].
+//!
+//! ```
+//! use std::ffi::CStr;
+//!
+//! use mlx_core::custom::{CpuOp, Input, Output, OutputSpec, apply};
+//! use mlx_core::{Array, Dtype, Error, Result, transform};
+//!
+//! /// `x³`, for float32.
+//! #[derive(Debug)]
+//! struct Cube;
+//!
+//! impl CpuOp for Cube {
+//!     fn name(&self) -> &'static CStr {
+//!         c"cube"
+//!     }
+//!
+//!     fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>> {
+//!         match inputs {
+//!             [x] if x.dtype() == Dtype::Float32 => Ok(vec![OutputSpec::new(x.shape(), x.dtype())]),
+//!             _ => Err(Error::Mlx { op: "cube", message: format!("expected one float32 array, found {inputs:?}") }),
+//!         }
+//!     }
+//!
+//!     fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()> {
+//!         let x = inputs[0].to_vec::<f32>()?; // `as_slice` copies nothing, where the input is in order
+//!         for (y, x) in outputs[0].as_mut_slice::<f32>()?.iter_mut().zip(x) {
+//!             *y = x * x * x;
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn vjp(&self, primals: &[Array], cotangents: &[Array], _: &[usize], _: &[Array]) -> Result<Vec<Array>> {
+//!         let squared = primals[0].square()?;
+//!         Ok(vec![cotangents[0].multiply(&(&squared * 3.0)?)?])
+//!     }
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     let cube = |x: &[Array]| apply(Cube, &[&x[0]])?[0].sum_all().map(|sum| vec![sum]);
+//!     let x = Array::from_slice(&[1.0f32, 2.0], &[2])?;
+//!     let (value, gradient) = transform::value_and_grad(cube, &[0], &[x])?;
+//!     assert_eq!(value[0].item::<f32>()?, 9.0);
+//!     assert_eq!(gradient[0].to_vec::<f32>()?, [3.0, 12.0]);
+//!     Ok(())
+//! }
+//! ```
+
+use std::any::{Any, TypeId};
+use std::ffi::{CStr, c_int, c_void};
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::closure::Inside;
+use crate::element::Sealed;
+use crate::error::{Error, Result};
+use crate::ffi::{self, Handle, call, guard, sys};
+use crate::ops::node::fits;
+use crate::vector::VectorArray;
+use crate::{Array, Dtype, Element};
+
+/// An op that runs on the CPU.
+///
+/// It is shared with the thread of the stream that it runs on, and dropped there or on the caller's.
+pub trait CpuOp: Send + Sync + 'static {
+    /// The op's name in errors and graphs.
+    fn name(&self) -> &'static CStr;
+
+    /// Shape and dtype of each output, or why there are none for these inputs. Called when the op is applied.
+    ///
+    /// # Errors
+    /// Whatever speaks against the inputs: it comes back from [`apply`] as it is.
+    fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>>;
+
+    /// Computes the outputs, which are filled with zeros at first. Called on the thread of the stream, once for each
+    /// evaluation of the node.
+    ///
+    /// # Errors
+    /// An error, or a panic, comes back from what waits for the outputs: as [`Error::Mlx`] with its text.
+    fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()>;
+
+    /// `cotangents`, one for each output, pulled back to the inputs that `argnums` names: one array for each, of that
+    /// input's shape. Called on the thread that differentiates; builds arrays, and must not evaluate.
+    ///
+    /// # Errors
+    /// An error comes back as it is; without this method it says that the op has no vjp.
+    fn vjp(
+        &self,
+        primals: &[Array],
+        cotangents: &[Array],
+        argnums: &[usize],
+        outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        let _ = (primals, cotangents, argnums, outputs);
+        Err(no_vjp(self.name()))
+    }
+
+    /// Whether `other` computes the same for the same inputs, so that a compiled function may use one for both.
+    fn is_equivalent(&self, other: &Self) -> bool {
+        let _ = other;
+        false
+    }
+}
+
+/// Puts `op` into the graph, on the thread's current stream.
+///
+/// # Errors
+/// What [`CpuOp::outputs`] says; [`Error::Shape`] when an output does not fit in memory; [`Error::Mlx`] when the
+/// current stream is not on the CPU.
+pub fn apply<O: CpuOp>(op: O, inputs: &[&Array]) -> Result<Vec<Array>> {
+    let outputs = op.outputs(inputs)?;
+    let specs: Vec<Spec<'_>> = outputs
+        .iter()
+        .map(|output| Spec { shape: &output.shape, dtype: output.dtype, layout: Layout::Zeroed })
+        .collect();
+    apply_to(Safe(op), inputs, &specs)
+}
+
+/// Shape and dtype of an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// The length of each axis.
+    pub shape: Vec<i32>,
+    /// The element type.
+    pub dtype: Dtype,
+}
+
+impl OutputSpec {
+    /// An output of this shape and dtype.
+    pub fn new(shape: impl Into<Vec<i32>>, dtype: Dtype) -> Self {
+        Self { shape: shape.into(), dtype }
+    }
+}
+
+/// An operand while its op is computed.
+#[repr(transparent)]
+pub struct Input<'a>(View<'a>);
+
+impl Input<'_> {
+    /// The length of each axis.
+    #[must_use]
+    pub fn shape(&self) -> &[i32] {
+        self.0.shape()
+    }
+
+    /// For each axis, how many elements lie between neighbours on it: 0 where it is broadcast, negative where reversed.
+    #[must_use]
+    pub fn strides(&self) -> &[i64] {
+        self.0.strides()
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    /// The element type.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.0.dtype()
+    }
+
+    /// The elements where they lie, if `T` is their type and they lie in row-major order without gaps.
+    ///
+    /// Otherwise, and for truth values that are stored as something else than 0 and 1, there is [`Input::to_vec`].
+    #[must_use]
+    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+        if self.dtype() != T::DTYPE || !self.0.is_row_contiguous() {
+            return None;
+        }
+        let (data, size) = (self.0.data().cast_const(), self.size());
+        if data.align_offset(align_of::<T>()) != 0 {
+            return None; // A view of smaller elements that begins between two of these.
+        }
+        if T::DTYPE == Dtype::Bool {
+            // SAFETY: there are `size` bytes, as in the last line.
+            let bytes = unsafe { ffi::slice(data, size) };
+            if bytes.iter().any(|&byte| byte > 1) {
+                return None;
+            }
+        }
+        // SAFETY: by the contract of `View` there are `size` elements one after the other, which nobody writes to
+        // during the call; `T` is their type, they are aligned for it, and every bit pattern that is there is one.
+        Some(unsafe { ffi::slice(data.cast::<T>(), size) })
+    }
+
+    /// The elements in row-major order, wherever they lie.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] when `T` is not the element type.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let found = self.dtype();
+        if found != T::DTYPE {
+            return Err(Error::Dtype { op: "Input::to_vec", expected: T::DTYPE, found });
+        }
+        if let Some(slice) = self.as_slice::<T>() {
+            return Ok(slice.to_vec());
+        }
+        let mut values = Vec::with_capacity(self.size());
+        let mut index = vec![0; self.shape().len()];
+        let mut place = 0i64;
+        for _ in 0..self.size() {
+            let data = self.0.data().cast::<<T as Sealed>::Storage>().cast_const();
+            // SAFETY: `place` is the sum of an index within the shape times the strides, so by the contract of `View`
+            // an element of this type lies there. It may be anywhere.
+            let storage = unsafe { data.offset(place as isize).read_unaligned() };
+            values.push(T::from_storage(storage));
+            for ((i, &dim), &stride) in index.iter_mut().zip(self.shape()).zip(self.strides()).rev() {
+                *i += 1;
+                place += stride;
+                if *i < dim {
+                    break;
+                }
+                place -= stride * i64::from(dim);
+                *i = 0;
+            }
+        }
+        Ok(values)
+    }
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A result while its op is computed: row-major, without gaps, zero at first.
+#[repr(transparent)]
+pub struct Output<'a>(View<'a>);
+
+impl Output<'_> {
+    /// The length of each axis.
+    #[must_use]
+    pub fn shape(&self) -> &[i32] {
+        self.0.shape()
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    /// The element type.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.0.dtype()
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] when `T` is not the element type.
+    pub fn as_mut_slice<T: Element>(&mut self) -> Result<&mut [T]> {
+        let found = self.dtype();
+        if found != T::DTYPE {
+            return Err(Error::Dtype { op: "Output::as_mut_slice", expected: T::DTYPE, found });
+        }
+        let (data, size) = (self.0.data().cast::<T>(), self.size());
+        if data.is_null() || size == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: the buffer is new, filled with zeros (a value of every element type), holds `size` elements, is
+        // aligned to 8 bytes, and this view of it is borrowed mutably.
+        Ok(unsafe { std::slice::from_raw_parts_mut(data, size) })
+    }
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The error of an op that has no gradient.
+fn no_vjp(name: &'static CStr) -> Error {
+    Error::Mlx { op: text(name), message: "has no vjp".to_owned() }
+}
+
+fn text(name: &'static CStr) -> &'static str {
+    name.to_str().unwrap_or("custom op")
+}
+
+/// A [`CpuOp`] behind the crate's own interface.
+struct Safe<O>(O);
+
+impl<O: CpuOp> RawOp for Safe<O> {
+    fn name(&self) -> &'static CStr {
+        self.0.name()
+    }
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        // SAFETY: an `Input` is a `View`, and so is an `Output`, which `apply` asked to be new and zeroed.
+        let (inputs, outputs) = unsafe {
+            (
+                std::slice::from_raw_parts(inputs.as_ptr().cast::<Input<'_>>(), inputs.len()),
+                std::slice::from_raw_parts_mut(outputs.as_mut_ptr().cast::<Output<'_>>(), outputs.len()),
+            )
+        };
+        self.0.eval(inputs, outputs)
+    }
+
+    fn vjp(
+        &self,
+        primals: &[Array],
+        cotangents: &[Array],
+        argnums: &[usize],
+        outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        self.0.vjp(primals, cotangents, argnums, outputs)
+    }
+
+    fn is_equivalent(&self, other: &Self) -> bool {
+        self.0.is_equivalent(&other.0)
+    }
+
+    fn output_shapes(&self, inputs: &[&Array]) -> Result<Vec<Vec<i32>>> {
+        Ok(self.0.outputs(inputs)?.into_iter().map(|output| output.shape).collect())
+    }
+}
+
+/// An operand or a result of a [`RawOp`] while it is computed.
+///
+/// What an op may rely on: `data` points to the first element (it is null when there are none), an element of `dtype`
+/// lies at every sum of an index within `shape` times `strides`, aligned to the element's size unless the operand is a
+/// view of smaller elements (and to no more: buffers begin 8 bytes after a multiple of 16), and all of it stays where
+/// it is until `eval` returns. Nobody writes to operands meanwhile, but the op itself through an alias. Nobody else
+/// touches results; those that are new are not initialised, unless [`Layout::Zeroed`] asks for it.
+#[repr(transparent)]
+pub(crate) struct View<'a>(sys::mlx_custom_view, PhantomData<&'a ()>);
+
+impl<'a> View<'a> {
+    #[inline]
+    pub(crate) fn data(&self) -> *mut u8 {
+        self.0.data.cast()
+    }
+
+    #[inline]
+    pub(crate) fn shape(&self) -> &'a [i32] {
+        // SAFETY: C made the view, and keeps what it points to for the call, which is `'a`.
+        unsafe { ffi::slice(self.0.shape, self.0.ndim) }
+    }
+
+    /// In elements.
+    #[inline]
+    pub(crate) fn strides(&self) -> &'a [i64] {
+        // SAFETY: as for `shape`.
+        unsafe { ffi::slice(self.0.strides, self.0.ndim) }
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.0.size
+    }
+
+    #[inline]
+    pub(crate) fn dtype(&self) -> Dtype {
+        Dtype::from_raw(self.0.dtype)
+    }
+
+    #[inline]
+    pub(crate) fn is_row_contiguous(&self) -> bool {
+        self.0.row_contiguous
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("shape", &self.shape())
+            .field("strides", &self.strides())
+            .field("dtype", &format_args!("{}", self.dtype()))
+            .finish()
+    }
+}
+
+/// An op of this crate's own, on raw views: nothing is checked, copied or filled for it.
+pub(crate) trait RawOp: Send + Sync + 'static {
+    /// The op's name in errors and graphs.
+    fn name(&self) -> &'static CStr;
+
+    /// Computes the outputs, on the thread of the stream. Errors and panics come back from what waits for the outputs.
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()>;
+
+    /// See [`CpuOp::vjp`].
+    fn vjp(
+        &self,
+        primals: &[Array],
+        cotangents: &[Array],
+        argnums: &[usize],
+        outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        let _ = (primals, cotangents, argnums, outputs);
+        Err(no_vjp(self.name()))
+    }
+
+    /// See [`CpuOp::is_equivalent`].
+    fn is_equivalent(&self, other: &Self) -> bool {
+        let _ = other;
+        false
+    }
+
+    /// The shape of each output, for functions compiled for any shape.
+    fn output_shapes(&self, inputs: &[&Array]) -> Result<Vec<Vec<i32>>> {
+        let _ = inputs;
+        Err(Error::Mlx { op: text(self.name()), message: "cannot tell its shapes".to_owned() })
+    }
+}
+
+/// Where the elements of an output lie.
+#[allow(dead_code, reason = "for the kernels of this crate")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layout<'a> {
+    /// In a new buffer, row-major, not initialised.
+    RowMajor,
+    /// In a new buffer, row-major, zero.
+    Zeroed,
+    /// In a new buffer, not initialised, with these strides in elements: those of a permuted row-major array.
+    Strides(&'a [i64]),
+    /// In the buffer of an operand, which the op writes to in place. The operand must be row-contiguous when it is
+    /// computed. `offset` and `strides` are in elements of the output and not negative.
+    ///
+    /// The caller answers for it that the operand's old values are of no use to anybody where the output lies: the
+    /// operand, and whatever else shares its buffer, shows the new ones.
+    Alias { input: usize, offset: usize, strides: &'a [i64] },
+}
+
+/// What an output is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec<'a> {
+    pub(crate) shape: &'a [i32],
+    pub(crate) dtype: Dtype,
+    pub(crate) layout: Layout<'a>,
+}
+
+impl<'a> Spec<'a> {
+    /// A new buffer in row-major order.
+    #[allow(dead_code, reason = "for the kernels of this crate")]
+    pub(crate) fn new(shape: &'a [i32], dtype: Dtype) -> Self {
+        Self { shape, dtype, layout: Layout::RowMajor }
+    }
+
+    /// Checks everything that can be known before the op is computed.
+    fn to_raw(self, name: &'static CStr) -> Result<sys::mlx_custom_spec> {
+        let op = text(name);
+        fits(op, self.shape, self.dtype)?;
+        let (layout, strides, input, offset) = match self.layout {
+            Layout::RowMajor => (sys::MLX_CUSTOM_ROW_MAJOR, &[][..], 0, 0),
+            Layout::Zeroed => (sys::MLX_CUSTOM_ZEROED, &[][..], 0, 0),
+            Layout::Strides(strides) => (sys::MLX_CUSTOM_STRIDED, strides, 0, 0),
+            Layout::Alias { input, offset, strides } => (sys::MLX_CUSTOM_ALIAS, strides, input, offset),
+        };
+        let fitting = match self.layout {
+            Layout::Strides(strides) => is_dense(self.shape, strides),
+            Layout::Alias { strides, .. } => {
+                strides.len() == self.shape.len() && strides.iter().all(|&stride| stride >= 0)
+            }
+            Layout::RowMajor | Layout::Zeroed => true,
+        };
+        let offset = i64::try_from(offset).ok().filter(|_| fitting);
+        let offset = offset
+            .ok_or_else(|| Error::shape(op, format!("{:?} does not lay out {:?}", strides, self.shape)))?;
+        Ok(sys::mlx_custom_spec {
+            shape: self.shape.as_ptr(),
+            ndim: self.shape.len(),
+            dtype: self.dtype.to_raw(),
+            layout,
+            strides: strides.as_ptr(),
+            input,
+            offset,
+        })
+    }
+}
+
+/// Whether `strides` puts the elements of `shape` one after the other, in some order of the axes.
+fn is_dense(shape: &[i32], strides: &[i64]) -> bool {
+    if shape.len() != strides.len() {
+        return false;
+    }
+    if shape.contains(&0) {
+        return strides.iter().all(|&stride| stride >= 0);
+    }
+    let mut axes: Vec<(i64, i64)> = strides
+        .iter()
+        .zip(shape)
+        .filter(|(_, dim)| **dim > 1)
+        .map(|(&s, &dim)| (s, i64::from(dim)))
+        .collect();
+    axes.sort_unstable();
+    let mut next = 1;
+    axes.iter().all(|&(stride, dim)| {
+        let fits = stride == next;
+        next *= dim;
+        fits
+    }) && strides.iter().all(|&stride| stride >= 0)
+}
+
+/// Puts `op` into the graph with `N` outputs.
+#[allow(dead_code, reason = "for the kernels of this crate")]
+pub(crate) fn apply_raw<O: RawOp, const N: usize>(
+    op: O,
+    inputs: &[&Array],
+    outputs: [Spec<'_>; N],
+) -> Result<[Array; N]> {
+    let mut specs = [NO_SPEC; N];
+    for (raw, spec) in specs.iter_mut().zip(outputs) {
+        *raw = spec.to_raw(op.name())?;
+    }
+    let mut slots = [NO_ARRAY; N];
+    let done = submit(op, inputs, &specs, &mut slots);
+    // Also after a failure, which may have filled some.
+    let arrays = slots.map(Array::from_raw);
+    done.map(|()| arrays)
+}
+
+/// Puts `op` into the graph with any number of outputs.
+fn apply_to<O: RawOp>(op: O, inputs: &[&Array], outputs: &[Spec<'_>]) -> Result<Vec<Array>> {
+    let specs = outputs.iter().map(|spec| spec.to_raw(op.name())).collect::<Result<Vec<_>>>()?;
+    let mut slots = vec![NO_ARRAY; specs.len()];
+    let done = submit(op, inputs, &specs, &mut slots);
+    let arrays = slots.into_iter().map(Array::from_raw).collect();
+    done.map(|()| arrays)
+}
+
+const NO_ARRAY: sys::mlx_array = sys::mlx_array { ctx: std::ptr::null_mut() };
+#[allow(dead_code, reason = "for the kernels of this crate")]
+const NO_SPEC: sys::mlx_custom_spec = sys::mlx_custom_spec {
+    shape: std::ptr::null(),
+    ndim: 0,
+    dtype: sys::MLX_FLOAT32,
+    layout: sys::MLX_CUSTOM_ROW_MAJOR,
+    strides: std::ptr::null(),
+    input: 0,
+    offset: 0,
+};
+
+/// Inputs of more ops than not are as few as this, and need no allocation.
+const FEW: usize = 8;
+
+fn submit<O: RawOp>(
+    op: O,
+    inputs: &[&Array],
+    specs: &[sys::mlx_custom_spec],
+    slots: &mut [sys::mlx_array],
+) -> Result<()> {
+    let name = op.name();
+    if specs.is_empty() || specs.len() != slots.len() {
+        return Err(Error::shape(text(name), "an op must have an output"));
+    }
+    let mut few = [NO_ARRAY; FEW];
+    let many: Vec<sys::mlx_array>;
+    let raw = match few.get_mut(..inputs.len()) {
+        Some(few) => {
+            for (raw, input) in few.iter_mut().zip(inputs) {
+                *raw = input.as_raw();
+            }
+            &*few
+        }
+        None => {
+            many = inputs.iter().map(|input| input.as_raw()).collect();
+            &many
+        }
+    };
+    let state = Box::into_raw(Box::new(State { kind: TypeId::of::<O>(), op }));
+    // SAFETY: op contract. There are as many specs as slots, each empty, and the specs point into what the caller
+    // holds. `state` is a `State<O>`, given up to the call, and the table is that of `O`; both it and the name live for
+    // ever.
+    unsafe {
+        call!(mlx_custom_apply(
+            slots.as_mut_ptr(),
+            specs.as_ptr(),
+            specs.len(),
+            raw.as_ptr(),
+            raw.len(),
+            name.as_ptr(),
+            Table::<O>::TABLE,
+            state.cast(),
+            crate::device::stream(),
+        ))
+    }
+}
+
+/// What the node carries.
+#[repr(C)]
+struct State<O> {
+    /// First, so that it can be read before the rest is known.
+    kind: TypeId,
+    op: O,
+}
+
+/// The functions of `O` for C.
+struct Table<O>(PhantomData<O>);
+
+impl<O: RawOp> Table<O> {
+    const TABLE: &'static sys::mlx_custom_table = &sys::mlx_custom_table {
+        eval: Some(eval::<O>),
+        vjp: Some(vjp::<O>),
+        jvp: None,
+        vmap: None,
+        output_shapes: Some(output_shapes::<O>),
+        is_equivalent: Some(is_equivalent::<O>),
+        release: Some(release::<O>),
+    };
+}
+
+/// # Safety
+/// `state` is a live `State<O>`; each pointer to views has as many as the number beside it, valid for this call and by
+/// the contract of `View`; `sink` is for `mlx_custom_message`.
+unsafe extern "C" fn eval<O: RawOp>(
+    state: *const c_void,
+    inputs: *const sys::mlx_custom_view,
+    inputs_num: usize,
+    outputs: *mut sys::mlx_custom_view,
+    outputs_num: usize,
+    sink: *mut c_void,
+) -> c_int {
+    let result = catch_unwind(|| {
+        // SAFETY: by this function's contract; a `View` is what it wraps.
+        let (op, inputs, outputs) = unsafe {
+            (
+                &(*state.cast::<State<O>>()).op,
+                ffi::slice(inputs.cast::<View<'_>>(), inputs_num),
+                std::slice::from_raw_parts_mut(outputs.cast::<View<'_>>(), outputs_num),
+            )
+        };
+        op.eval(inputs, outputs).map_err(|error| with_name(op.name(), &error.to_string()))
+    });
+    let message = match result {
+        Ok(Ok(())) => return 0,
+        Ok(Err(message)) => message,
+        Err(payload) => {
+            // SAFETY: by this function's contract.
+            let name = catch_unwind(|| unsafe { (*state.cast::<State<O>>()).op.name() });
+            let text =
+                format!("{} panicked: {}", name.map_or("custom op", text), panic_text(payload.as_ref()));
+            // A payload may panic when it is dropped; nothing may unwind from here.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+            text
+        }
+    };
+    // SAFETY: by this function's contract; the text is copied.
+    unsafe { sys::mlx_custom_message(sink, message.as_ptr().cast(), message.len()) };
+    1
+}
+
+/// The text of an error, which names the op once.
+fn with_name(name: &'static CStr, error: &str) -> String {
+    let name = text(name);
+    if error.starts_with(name) { error.to_owned() } else { format!("{name}: {error}") }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// # Safety
+/// `state` is a live `State<O>`; the vectors are live and lent; `argnums` points to `argnums_num` numbers; `res` is an
+/// empty slot.
+unsafe extern "C" fn vjp<O: RawOp>(
+    state: *const c_void,
+    primals: sys::mlx_vector_array,
+    cotangents: sys::mlx_vector_array,
+    argnums: *const c_int,
+    argnums_num: usize,
+    outputs: sys::mlx_vector_array,
+    res: *mut sys::mlx_vector_array,
+) -> c_int {
+    guard(|| {
+        let _inside = Inside::new();
+        // SAFETY: by this function's contract.
+        let (op, argnums, [primals, cotangents, outputs]) = unsafe {
+            (
+                &(*state.cast::<State<O>>()).op,
+                ffi::slice(argnums, argnums_num),
+                [primals, cotangents, outputs].map(|raw| VectorArray::lent(raw)),
+            )
+        };
+        let argnums: Vec<usize> = argnums.iter().filter_map(|&n| usize::try_from(n).ok()).collect();
+        let pulled = op.vjp(&primals?, &cotangents?, &argnums, &outputs?)?;
+        if pulled.len() != argnums.len() {
+            let message =
+                format!("the vjp gave {} arrays where {} were asked for", pulled.len(), argnums.len());
+            return Err(Error::Mlx { op: text(op.name()), message });
+        }
+        let pulled = VectorArray::from_arrays(&pulled)?;
+        // SAFETY: by this function's contract; the slot shares the arrays of `pulled`.
+        unsafe { call!(mlx_vector_array_set(res, pulled.as_raw())) }
+    })
+}
+
+/// # Safety
+/// `state` is a live `State<O>`; `inputs` is live and lent; `sink` is for `mlx_custom_shape`.
+unsafe extern "C" fn output_shapes<O: RawOp>(
+    state: *const c_void,
+    inputs: sys::mlx_vector_array,
+    sink: *mut c_void,
+) -> c_int {
+    guard(|| {
+        let _inside = Inside::new();
+        // SAFETY: by this function's contract.
+        let (op, inputs) = unsafe { (&(*state.cast::<State<O>>()).op, VectorArray::lent(inputs)?) };
+        for shape in op.output_shapes(&inputs.iter().collect::<Vec<_>>())? {
+            // SAFETY: by this function's contract; the shape is copied.
+            unsafe { call!(mlx_custom_shape(sink, shape.as_ptr(), shape.len())) }?;
+        }
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `state` is a live `State<O>`; `other` is a live state of some op of this crate.
+unsafe extern "C" fn is_equivalent<O: RawOp>(state: *const c_void, other: *const c_void) -> bool {
+    // Two tables of the same content may be one, so the table does not tell what `other` is.
+    // SAFETY: every `State` begins with its kind.
+    let same = unsafe { *other.cast::<TypeId>() } == TypeId::of::<O>();
+    // SAFETY: by this function's contract, and because the kinds are the same.
+    same && catch_unwind(|| unsafe {
+        (*state.cast::<State<O>>()).op.is_equivalent(&(*other.cast::<State<O>>()).op)
+    })
+    .unwrap_or(false)
+}
+
+/// # Safety
+/// `state` is a `State<O>` that nobody uses any more.
+unsafe extern "C" fn release<O: RawOp>(state: *mut c_void) {
+    // What a panicking destructor wanted to say has no one to hear it.
+    let dropped = catch_unwind(|| {
+        // SAFETY: by this function's contract. The op is `Send`, so it may be dropped on any thread.
+        drop(unsafe { Box::from_raw(state.cast::<State<O>>()) });
+    });
+    if let Err(payload) = dropped {
+        std::mem::forget(payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Adds one to float32 elements, wherever they lie; counts its runs.
+    struct AddOne(Arc<AtomicUsize>);
+
+    impl RawOp for AddOne {
+        fn name(&self) -> &'static CStr {
+            c"add_one"
+        }
+
+        fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            for output in outputs {
+                let (input, strides) = (&inputs[0], (inputs[0].strides(), output.strides()));
+                let mut index = vec![0i32; output.shape().len()];
+                for _ in 0..output.size() {
+                    let at = |strides: &[i64]| {
+                        let at: i64 = strides.iter().zip(&index).map(|(s, &i)| s * i64::from(i)).sum();
+                        isize::try_from(at).unwrap()
+                    };
+                    // SAFETY: by the contract of `View`.
+                    unsafe {
+                        let value = *input.data().cast::<f32>().offset(at(strides.0));
+                        *output.data().cast::<f32>().offset(at(strides.1)) = value + 1.0;
+                    }
+                    for (i, &dim) in index.iter_mut().zip(output.shape()).rev() {
+                        *i += 1;
+                        if *i < dim {
+                            break;
+                        }
+                        *i = 0;
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn add_one(x: &Array, layout: Layout<'_>) -> Result<Array> {
+        let spec = Spec { shape: x.shape(), dtype: x.dtype(), layout };
+        apply_raw(AddOne(Arc::default()), &[x], [spec]).map(|[y]| y)
+    }
+
+    #[test]
+    fn raw_op_computes_from_any_strides_to_the_strides_it_asks_for() {
+        let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
+        let t = x.transpose().unwrap();
+        let expected = [2.0, 5.0, 3.0, 6.0, 4.0, 7.0];
+        for layout in [Layout::RowMajor, Layout::Zeroed, Layout::Strides(&[1, 3]), Layout::Strides(&[2, 1])] {
+            let y = add_one(&t, layout).unwrap();
+            assert_eq!(y.to_vec::<f32>().unwrap(), expected, "{layout:?}");
+            assert_eq!((&y + &t).unwrap().to_vec::<f32>().unwrap(), [3.0, 9.0, 5.0, 11.0, 7.0, 13.0]);
+        }
+        for strides in [&[1, 2][..], &[3, 1], &[0, 1], &[1], &[-3, 1]] {
+            assert!(add_one(&t, Layout::Strides(strides)).is_err(), "{strides:?}");
+        }
+    }
+}
