@@ -242,6 +242,26 @@ pub(crate) fn stream() -> sys::mlx_stream {
     })
 }
 
+/// Whether the thread's current stream is on the processor. Asked for every op, so the answer is kept.
+pub(crate) fn on_cpu() -> bool {
+    thread_local! {
+        static KNOWN: std::cell::Cell<Option<(usize, bool)>> = const { std::cell::Cell::new(None) };
+    }
+    let raw = stream();
+    let place = raw.ctx as usize;
+    if let Ok(Some((known, answer))) = KNOWN.try_with(std::cell::Cell::get)
+        && known == place
+    {
+        return answer;
+    }
+    let answer = Stream::current()
+        .and_then(|stream| stream.device())
+        .and_then(|device| device.kind())
+        .is_ok_and(|kind| kind == DeviceKind::Cpu);
+    let _ = KNOWN.try_with(|kept| kept.set(Some((place, answer))));
+    answer
+}
+
 const NO_STREAM: sys::mlx_stream = sys::mlx_stream { ctx: std::ptr::null_mut() };
 
 #[cfg(test)]

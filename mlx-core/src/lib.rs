@@ -27,6 +27,7 @@ pub mod transform;
 
 mod array;
 mod closure;
+mod cpu;
 mod device;
 mod dtype;
 mod element;

@@ -31,6 +31,9 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn matmul(&self, other: &Array) -> Result<Array> {
+        if let Some(product) = crate::cpu::product::matmul(self, other) {
+            return product;
+        }
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_matmul(self.as_raw(), other.as_raw(), stream())) }
     }

@@ -18,6 +18,7 @@ pub use compare::where_;
 pub(crate) use gather::dtype_range;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
 pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};
+pub(crate) use quant::packed_width;
 pub use quant::{QuantMode, Quantization, Quantized, dequantize};
 pub use shape::{Indexing, broadcast_arrays, concatenate, meshgrid, stack};
 pub use sort::Side;

@@ -287,6 +287,17 @@ impl<'a> Packed<'a> {
     }
 }
 
+/// How many values a row of a packed matrix holds, once its parts are seen to fit each other.
+pub(crate) fn packed_width(
+    op: &'static str,
+    weight: &Array,
+    scales: &Array,
+    biases: Option<&Array>,
+    format: Quantization,
+) -> Result<i32> {
+    Ok(Packed::new(op, weight, scales, biases, format)?.shape.last().copied().unwrap_or(0))
+}
+
 /// Whether MLX's CPU kernels for quantised weights know the dtype.
 fn is_native(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::Float16 | Dtype::Bfloat16 | Dtype::Float32)
@@ -390,7 +401,7 @@ impl Array {
         const OP: &str = "quantized_matmul";
         check_operand(OP, "x", self)?;
         let packed = Packed::new(OP, weight, scales, biases, format)?;
-        let (inner, _) = packed.inner_and_outer(transpose);
+        let (inner, outer) = packed.inner_and_outer(transpose);
         if self.shape().last() != Some(&inner) {
             let message = format!("expected a last axis of {inner}, found shape {:?}", self.shape());
             return Err(Error::shape(OP, message));
@@ -398,6 +409,20 @@ impl Array {
         if self.size() == 0 || weight.size() == 0 {
             return self.times_dequantized(&packed, transpose);
         }
+        let parts = [weight, scales];
+        crate::cpu::quantized::quantized_matmul(self, parts, biases, transpose, format, outer)
+            .unwrap_or_else(|| self.plain_quantized_matmul(weight, scales, biases, transpose, format))
+    }
+
+    /// MLX's own product, with operands that were checked.
+    pub(crate) fn plain_quantized_matmul(
+        &self,
+        weight: &Array,
+        scales: &Array,
+        biases: Option<&Array>,
+        transpose: bool,
+        format: Quantization,
+    ) -> Result<Array> {
         // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
         unsafe {
             call!(

@@ -6,48 +6,54 @@ use std::ops::Range;
 use super::{Out, Part};
 use crate::Element;
 use crate::elementwise::activate;
-use crate::simd::{Kernel, Scalar, Simd};
+use crate::simd::{Kernel, Scalar, Simd, each, load, store};
 
-/// Stores a block of a part: `first` and `second` are `[rows, columns]` of sums, the second those of `up`.
-pub(crate) struct Finish<'a, 'p, T> {
-    pub(crate) part: &'a Part<'p, T>,
+/// In place of an activation where there is no gate.
+pub(crate) const PLAIN: usize = usize::MAX;
+
+/// Sums of some rows and columns of a part: `first` and `second` are `[rows, columns]`, the second those of `up`.
+pub(crate) struct Block<'a> {
     pub(crate) rows: Range<usize>,
     pub(crate) columns: Range<usize>,
     pub(crate) first: &'a [f32],
     pub(crate) second: &'a [f32],
 }
 
-impl<T: Element> Kernel for Finish<'_, '_, T> {
+/// Stores a block, with what the part adds on top; `A` is the activation of its gate.
+pub(crate) struct Finish<'a, 'p, T, const A: usize> {
+    pub(crate) part: &'a Part<'p, T>,
+    pub(crate) block: Block<'a>,
+}
+
+impl<T: Element, const A: usize> Kernel for Finish<'_, '_, T, A> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let count = self.columns.len();
-        for (i, row) in self.rows.clone().enumerate() {
-            let mut j = 0;
-            while j < count {
-                let n = S::LANES.min(count - j);
-                let at = i * count + j;
-                // SAFETY: sums, bias, what is added and results have these rows and columns, as `project` checked; a
-                // task writes columns of its own.
-                unsafe {
-                    let mut v = s.load_n(self.first.as_ptr().add(at), n);
-                    if let Some(bias) = self.part.bias {
-                        v = s.add(v, T::load_n(s, bias.as_ptr().add(self.columns.start + j), n));
+        let Self { part, block: Block { rows, columns, first, second } } = self;
+        let (start, count) = (columns.start, columns.len());
+        for (i, row) in rows.enumerate() {
+            // SAFETY: sums, bias, what is added and results have these rows and columns, as `project` checked; a task
+            // writes columns of its own.
+            unsafe {
+                let (first, second) = (first.as_ptr().add(i * count), second.as_ptr().wrapping_add(i * count));
+                let bias = part.bias.map(|bias| bias.as_ptr().add(start));
+                let add = part.add.as_ref().map(|add| add.at(row).add(start));
+                each!(S, count, |j, m| {
+                    let mut v = load(s, first.add(j), m);
+                    if let Some(bias) = bias {
+                        v = s.add(v, load(s, bias.add(j), m));
                     }
-                    if let Some((activation, _)) = &self.part.gate {
-                        let up = s.load_n(self.second.as_ptr().add(at), n);
-                        v = s.mul(activate(s, *activation, v), up);
+                    if A != PLAIN {
+                        v = s.mul(activate::<S, A>(s, v), load(s, second.add(j), m));
                     }
-                    let column = self.columns.start + j;
-                    if let Some(add) = &self.part.add {
-                        v = s.add(v, T::load_n(s, add.as_ptr().add(row * add.stride() + column), n));
+                    if let Some(add) = add {
+                        v = s.add(v, load(s, add.add(j), m));
                     }
-                    match &self.part.out {
-                        Out::Same(out) => T::store_n(s, out.at(row, column), v, n),
-                        Out::F32(out) => f32::store_n(s, out.at(row, column), v, n),
+                    match &part.out {
+                        Out::Same(out) => store(s, out.at(row).add(start + j), v, m),
+                        Out::F32(out) => store(s, out.at(row).add(start + j), v, m),
                     }
-                }
-                j += n;
+                });
             }
         }
     }

@@ -22,12 +22,11 @@ use half::bf16;
 
 pub use source::Weight;
 
-use crate::elementwise::Activation;
-use crate::matrix::{Rows, RowsMut};
+use crate::elementwise::{Activation, with_activation};
 use crate::quant::Prepared;
-use crate::simd::{Kernel, Simd, dispatch};
-use crate::{Element, Error, Isa, Result, pool, scratch};
-use finish::Finish;
+use crate::simd::dispatch;
+use crate::{Element, Error, Isa, Result, Rows, RowsMut, pool, scratch};
+use finish::{Block as Sums, Finish};
 use source::Panels;
 use tile::{Block, Tile};
 
@@ -58,8 +57,8 @@ pub enum Out<'a, T> {
 impl<T> Out<'_, T> {
     fn shape(&self) -> [usize; 2] {
         match self {
-            Self::Same(rows) => [rows.rows(), rows.columns()],
-            Self::F32(rows) => [rows.rows(), rows.columns()],
+            Self::Same(rows) => [rows.rows(), rows.width()],
+            Self::F32(rows) => [rows.rows(), rows.width()],
         }
     }
 }
@@ -89,7 +88,7 @@ pub fn project<T: Element>(isa: Isa, x: Rows<'_, T>, parts: &[Part<'_, T>]) -> R
     for part in parts {
         part.check(&x)?;
     }
-    let (m, k) = (x.rows(), x.columns());
+    let (m, k) = (x.rows(), x.width());
     if m == 0 || parts.iter().all(|part| part.out.shape()[1] == 0) {
         return Ok(());
     }
@@ -124,9 +123,9 @@ impl<T: Element> Part<'_, T> {
         let weights = std::iter::once(&self.weight).chain(self.gate.as_ref().map(|(_, up)| up));
         for weight in weights {
             let [outputs, inputs] = weight.shape();
-            if inputs != x.columns() || outputs != n {
+            if inputs != x.width() || outputs != n {
                 let message =
-                    format!("weights of [{outputs}, {inputs}] for [{}, {}] to [{rows}, {n}]", x.rows(), x.columns());
+                    format!("weights of [{outputs}, {inputs}] for [{}, {}] to [{rows}, {n}]", x.rows(), x.width());
                 return Err(Error::operand(KERNEL, message));
             }
         }
@@ -136,7 +135,7 @@ impl<T: Element> Part<'_, T> {
         if self.bias.is_some_and(|bias| bias.len() != n) {
             return Err(Error::operand(KERNEL, format!("expected a bias of {n}")));
         }
-        if self.add.is_some_and(|add| [add.rows(), add.columns()] != [rows, n]) {
+        if self.add.is_some_and(|add| [add.rows(), add.width()] != [rows, n]) {
             return Err(Error::operand(KERNEL, format!("expected [{rows}, {n}] to add")));
         }
         Ok(())
@@ -192,7 +191,7 @@ impl<'a, T: Element> Plan<'a, T> {
 
     /// One task: these outputs of a part, for all rows.
     fn run(&self, part: &Part<'_, T>, columns: Range<usize>) {
-        let (m, k, count) = (self.x.rows(), self.x.columns(), columns.len());
+        let (m, k, count) = (self.x.rows(), self.x.width(), columns.len());
         let up = part.gate.as_ref().map(|(_, up)| up);
         let few = |weight: &Weight<'_, T>| {
             weight.packed().and_then(|matrix| {
@@ -241,7 +240,7 @@ impl<'a, T: Element> Plan<'a, T> {
 
     /// Sums of one tile of activations with a panel of weights: `out` is `[tile, count]`.
     fn multiply(&self, weight: &source::Panel<'_, T>, tile: Range<usize>, count: usize, out: &mut [f32]) {
-        let k = self.x.columns();
+        let k = self.x.width();
         let blocks = k.div_ceil(K_BLOCK).max(1);
         // Whole vectors, so that only the last block has a tail.
         let step = k.div_ceil(blocks).next_multiple_of(64).max(1);
@@ -265,7 +264,13 @@ impl<'a, T: Element> Plan<'a, T> {
         first: &[f32],
         second: &[f32],
     ) {
-        dispatch(self.isa, Finish { part, rows, columns: columns.clone(), first, second });
+        let block = Sums { rows, columns: columns.clone(), first, second };
+        match &part.gate {
+            None => dispatch(self.isa, Finish::<T, { finish::PLAIN }> { part, block }),
+            Some((activation, _)) => {
+                with_activation!(*activation, A => dispatch(self.isa, Finish::<T, A> { part, block }));
+            }
+        }
     }
 }
 

@@ -7,10 +7,9 @@ use std::ops::Range;
 use half::bf16;
 
 use super::{Shape, dots, floats};
-use crate::matrix::Rows;
 use crate::quant::{self, Matrix};
 use crate::simd::{Kernel, Simd, dispatch};
-use crate::{Element, Isa, Result};
+use crate::{Element, Isa, Result, Rows, RowsMut};
 
 /// The weights of a product, `[N, K]`.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +28,8 @@ impl<'a, T: Element> Weight<'a, T> {
     /// `[N, K]`.
     pub(crate) fn shape(&self) -> [usize; 2] {
         match self {
-            Self::Rows(rows) => [rows.rows(), rows.columns()],
-            Self::Columns(columns) => [columns.columns(), columns.rows()],
+            Self::Rows(rows) => [rows.rows(), rows.width()],
+            Self::Columns(columns) => [columns.width(), columns.rows()],
             Self::Packed(matrix) => [matrix.rows(), matrix.columns()],
             Self::PackedColumns(matrix) => [matrix.columns(), matrix.rows()],
         }
@@ -103,7 +102,7 @@ impl<'a, T: Element> Panels<'a, T> {
 
     /// Fills `floats`, once.
     fn widen(&mut self) {
-        let (m, k) = (self.x.rows(), self.x.columns());
+        let (m, k) = (self.x.rows(), self.x.width());
         if !self.floats.is_empty() || TypeId::of::<T>() == TypeId::of::<f32>() {
             return;
         }
@@ -118,10 +117,10 @@ impl<'a, T: Element> Panels<'a, T> {
         if self.ordered.iter().any(|(known, _)| *known == format) {
             return Ok(());
         }
-        let (m, k) = (self.x.rows(), self.x.columns());
+        let (m, k) = (self.x.rows(), self.x.width());
         let mut ordered = vec![bf16::ZERO; m * k];
         let x = self.x;
-        let out = crate::matrix::RowsMut::new(&mut ordered, m, k, k)?;
+        let out = RowsMut::new(&mut ordered, m, k, k)?;
         let isa = self.isa;
         let task = |i: usize| {
             for row in i * 16..(i * 16 + 16).min(m) {
@@ -129,7 +128,7 @@ impl<'a, T: Element> Panels<'a, T> {
                 let (from, to) = unsafe {
                     (
                         std::slice::from_raw_parts(x.row(row).as_ptr().cast::<bf16>(), k),
-                        std::slice::from_raw_parts_mut(out.at(row, 0), k),
+                        std::slice::from_raw_parts_mut(out.at(row), k),
                     )
                 };
                 quant::permute(isa, format, from, to);
@@ -158,7 +157,7 @@ impl<'a, T: Element> Panels<'a, T> {
         buffer: &'p mut [f32],
         m: usize,
     ) -> Panel<'p, T> {
-        let k = self.x.columns();
+        let k = self.x.width();
         let halves = |buffer: &'p mut [f32]| {
             let len = columns.len() * k;
             // SAFETY: a float32 is two bfloat16, all of whose bits are values; the buffer was made for `len` of them.
@@ -167,7 +166,7 @@ impl<'a, T: Element> Panels<'a, T> {
         match weight {
             Weight::Rows(rows) if buffer.is_empty() => {
                 // SAFETY: the first row of the block is one of the matrix, which was checked.
-                Panel::Direct(unsafe { rows.as_ptr().add(columns.start * rows.stride()) }, rows.stride())
+                Panel::Direct(unsafe { rows.at(0).add(columns.start * rows.stride()) }, rows.stride())
             }
             Weight::Rows(rows) => {
                 for (row, to) in columns.zip(buffer.chunks_exact_mut(k.max(1))) {
@@ -222,11 +221,11 @@ impl<T: Element> Panel<'_, T> {
         shape: Shape,
         out: &mut [f32],
     ) {
-        let (k, stride) = (panels.x.columns(), panels.x.stride());
+        let (k, stride) = (panels.x.width(), panels.x.stride());
         // SAFETY: rows and columns lie within `x` and the panel, whose measures were checked against each other; a
         // panel of bfloat16 is only made where `T` is bfloat16 and the processor has its dot products.
         unsafe {
-            let x = panels.x.as_ptr().add(row * stride + start);
+            let x = panels.x.at(0).add(row * stride + start);
             let wide = || (panels.floats.as_ptr().add(row * k + start), k);
             match self {
                 Self::Direct(w, w_stride) if panels.dots => {

@@ -3,11 +3,21 @@
 //!
 //! Letters for shapes: B batch, H query heads, K key-value heads, L queries, S keys, E head size.
 
+mod activation;
+mod grow;
+mod norm;
+mod project;
+
+pub use activation::Activation;
+pub use grow::KvBuffer;
+pub use norm::{Norm, add_norm, norm, norm_add, rope_heads};
+pub use project::{Projection, Weight, project};
+
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
 use crate::ops::{opt, optional_float};
-use crate::{Array, Dtype};
+use crate::{Array, Dtype, cpu};
 
 /// Root mean square norm over the last axis: `x / √(mean x² + eps) · weight`, accumulated in float32.
 ///
@@ -21,6 +31,19 @@ use crate::{Array, Dtype};
 pub fn rms_norm(x: &Array, weight: Option<&Array>, eps: f32) -> Result<Array> {
     check_eps("rms_norm", eps)?;
     check_float("rms_norm", "weight", weight)?;
+    if let Some(weight) = weight
+        && weight.dtype() == x.dtype()
+        && weight.ndim() == 1
+        && weight.shape().last() == x.shape().last()
+        && let Some(result) = cpu::norm::norm(x, &Norm { weight, shift: 0.0, eps })
+    {
+        return result;
+    }
+    plain_rms_norm(x, weight, eps)
+}
+
+/// MLX's own norm.
+fn plain_rms_norm(x: &Array, weight: Option<&Array>, eps: f32) -> Result<Array> {
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_fast_rms_norm(x.as_raw(), opt(weight), eps, stream())) }
 }
@@ -75,6 +98,40 @@ pub struct RopeOptions {
     pub freqs: Option<Array>,
 }
 
+impl RopeOptions {
+    /// Checks the options for heads of `width` values.
+    fn check(&self, op: &'static str, width: i32) -> Result<()> {
+        let &RopeOptions { dims, traditional, base, scale, ref freqs } = self;
+        if dims <= 0 || dims % 2 != 0 || dims > width {
+            let message = format!("expected an even number from 2 to {width}, found {dims}");
+            return Err(Error::argument(op, "dims", message));
+        }
+        if !scale.is_finite() {
+            return Err(Error::argument(op, "scale", format!("expected a finite number, found {scale}")));
+        }
+        match (base, freqs) {
+            (Some(base), None) if base.is_finite() && base > 0.0 => {}
+            (Some(base), None) => {
+                return Err(Error::argument(op, "base", format!("expected a positive number, found {base}")));
+            }
+            (None, Some(freqs)) => {
+                check_float(op, "freqs", Some(freqs))?;
+                if freqs.shape() != [dims / 2] {
+                    let message = format!("expected shape [{}], found {:?}", dims / 2, freqs.shape());
+                    return Err(Error::argument(op, "freqs", message));
+                }
+            }
+            (Some(_), Some(_)) => {
+                return Err(Error::argument(op, "freqs", "expected either a base or freqs, found both"));
+            }
+            (None, None) => {
+                return Err(Error::argument(op, "base", "expected either a base or freqs, found neither"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Default for RopeOptions {
     fn default() -> Self {
         Self { dims: 0, traditional: false, base: Some(10_000.0), scale: 1.0, freqs: None }
@@ -88,6 +145,24 @@ pub enum RopeOffset<'a> {
     Position(i32),
     /// One for each sequence, `[B]`, or one for all, `[]` or `[1]`; integers, which may still have to be computed.
     Positions(&'a Array),
+}
+
+impl RopeOffset<'_> {
+    /// Checks that there is a position for each sequence.
+    fn check(&self, op: &'static str, batch: i32) -> Result<()> {
+        if let Self::Positions(offset) = self {
+            if !offset.dtype().is_integer() {
+                let message = format!("expected integers, found {}", offset.dtype());
+                return Err(Error::argument(op, "offset", message));
+            }
+            if !matches!(offset.shape(), [] | [1]) && offset.shape() != [batch] {
+                let message =
+                    format!("expected one for each of {batch} sequences, found shape {:?}", offset.shape());
+                return Err(Error::argument(op, "offset", message));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl From<i32> for RopeOffset<'_> {
@@ -121,35 +196,20 @@ pub fn rope<'a>(x: &Array, options: &RopeOptions, offset: impl Into<RopeOffset<'
         return Err(Error::shape(OP, format!("expected three axes or more, found shape {shape:?}")));
     }
     check_float(OP, "x", Some(x))?;
+    let offset = offset.into();
+    offset.check(OP, batch)?;
+    options.check(OP, width)?;
+    if let Some(result) = cpu::rope::rope(x, options, offset) {
+        return result;
+    }
+    plain_rope(x, options, offset)
+}
+
+/// MLX's own rotation, of operands that fit.
+fn plain_rope(x: &Array, options: &RopeOptions, offset: RopeOffset<'_>) -> Result<Array> {
     let &RopeOptions { dims, traditional, base, scale, ref freqs } = options;
-    if dims <= 0 || dims % 2 != 0 || dims > width {
-        let message = format!("expected an even number from 2 to {width}, found {dims}");
-        return Err(Error::argument(OP, "dims", message));
-    }
-    if !scale.is_finite() {
-        return Err(Error::argument(OP, "scale", format!("expected a finite number, found {scale}")));
-    }
-    match (base, freqs) {
-        (Some(base), None) if base.is_finite() && base > 0.0 => {}
-        (Some(base), None) => {
-            return Err(Error::argument(OP, "base", format!("expected a positive number, found {base}")));
-        }
-        (None, Some(freqs)) => {
-            check_float(OP, "freqs", Some(freqs))?;
-            if freqs.shape() != [dims / 2] {
-                let message = format!("expected shape [{}], found {:?}", dims / 2, freqs.shape());
-                return Err(Error::argument(OP, "freqs", message));
-            }
-        }
-        (Some(_), Some(_)) => {
-            return Err(Error::argument(OP, "freqs", "expected either a base or freqs, found both"));
-        }
-        (None, None) => {
-            return Err(Error::argument(OP, "base", "expected either a base or freqs, found neither"));
-        }
-    }
     let base = optional_float(base);
-    match offset.into() {
+    match offset {
         RopeOffset::Position(offset) => {
             // SAFETY: op contract.
             unsafe {
@@ -168,15 +228,6 @@ pub fn rope<'a>(x: &Array, options: &RopeOptions, offset: impl Into<RopeOffset<'
             }
         }
         RopeOffset::Positions(offset) => {
-            if !offset.dtype().is_integer() {
-                let message = format!("expected integers, found {}", offset.dtype());
-                return Err(Error::argument(OP, "offset", message));
-            }
-            if !matches!(offset.shape(), [] | [1]) && offset.shape() != [batch] {
-                let message =
-                    format!("expected one for each of {batch} sequences, found shape {:?}", offset.shape());
-                return Err(Error::argument(OP, "offset", message));
-            }
             // SAFETY: op contract.
             unsafe {
                 call!(
@@ -204,6 +255,9 @@ pub enum Mask<'a> {
     None,
     /// Those up to its own place, with the last query at the last key.
     Causal,
+    /// Of those that [`Causal`](Self::Causal) shows, the last so many, the query's own included: a sliding window, at
+    /// least 1.
+    Window(i32),
     /// All, with this added to the scores before the softmax; broadcasts to `[B, H, L, S]`, in a dtype no wider than the
     /// result's.
     Additive(&'a Array),
@@ -265,23 +319,25 @@ pub fn scaled_dot_product_attention(
         let message = format!("expected one for each of {heads} heads, found shape {:?}", sinks.shape());
         return Err(Error::argument(OP, "sinks", message));
     }
-    let (mode, mask) = match mask {
-        Mask::None => (c"", None),
-        Mask::Causal if queries > keys => {
+    let array = match mask {
+        Mask::Causal | Mask::Window(_) if queries > keys => {
             let message = format!("{queries} queries cannot end at the last of {keys} keys");
             return Err(Error::shape(OP, message));
         }
-        Mask::Causal => (c"causal", None),
+        Mask::Window(window) if window < 1 => {
+            return Err(Error::argument(OP, "mask", format!("expected a window of 1 or more, found {window}")));
+        }
+        Mask::None | Mask::Causal | Mask::Window(_) => None,
         Mask::Additive(mask) => {
             check_float(OP, "mask", Some(mask))?;
-            (c"array", Some(mask))
+            Some(mask)
         }
         Mask::Bool(mask) if mask.dtype() != Dtype::Bool => {
             return Err(Error::argument(OP, "mask", format!("expected bool, found {}", mask.dtype())));
         }
-        Mask::Bool(mask) => (c"array", Some(mask)),
+        Mask::Bool(mask) => Some(mask),
     };
-    if let Some(mask) = mask {
+    if let Some(mask) = array {
         let scores = [batch, heads, queries, keys];
         let found = mask.shape();
         let fits =
@@ -294,6 +350,33 @@ pub fn scaled_dot_product_attention(
     if batch == 0 || heads == 0 || queries == 0 || out == 0 {
         return empty_attention(q, k, v, &[batch, heads, queries, out]);
     }
+    if width > 0
+        && let Some(result) = cpu::attention::attend(q, k, v, scale, mask, sinks)
+    {
+        return result;
+    }
+    plain_attention(q, k, v, scale, mask, sinks)
+}
+
+/// MLX's own attention, of operands that fit.
+pub(crate) fn plain_attention(
+    q: &Array,
+    k: &Array,
+    v: &Array,
+    scale: f32,
+    mask: Mask<'_>,
+    sinks: Option<&Array>,
+) -> Result<Array> {
+    let window;
+    let (mode, mask) = match mask {
+        Mask::None => (c"", None),
+        Mask::Causal => (c"causal", None),
+        Mask::Window(width) => {
+            window = window_mask(q.dim(2)?, k.dim(2)?, width)?;
+            (c"array", Some(&window))
+        }
+        Mask::Additive(mask) | Mask::Bool(mask) => (c"array", Some(mask)),
+    };
     // SAFETY: op contract. The mode is a NUL-terminated constant.
     unsafe {
         call!(
@@ -310,6 +393,15 @@ pub fn scaled_dot_product_attention(
             )
         )
     }
+}
+
+/// True where a query, of which the last is at the last key, sees a key: `[queries, keys]`.
+fn window_mask(queries: i32, keys: i32, window: i32) -> Result<Array> {
+    let place = |start: i32, end: i32| Array::arange(f64::from(start), f64::from(end), 1.0, Dtype::Int32);
+    let query = place(keys - queries, keys)?.expand_dims(1)?;
+    let key = place(0, keys)?.expand_dims(0)?;
+    let near = key.greater(&(&query - window)?)?;
+    key.less_equal(&query)?.logical_and(&near)
 }
 
 /// A result without elements, in the dtype that the operands have in common.

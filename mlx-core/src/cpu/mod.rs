@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Which op takes which kernel of `mlx-cpu`.
+//!
+//! On a CPU stream an op that has a kernel becomes a node of ours, a [`RawOp`](crate::custom::RawOp); everything else is left to MLX.
+//! Each such node knows its *composite*: the same result made of plain ops. Derivatives are those of the composite,
+//! whose products are nodes of ours again.
+//!
+//! `MLX_CPU_KERNELS=0` turns all of it off.
+
+pub(crate) mod attention;
+pub(crate) mod norm;
+pub(crate) mod product;
+pub(crate) mod project;
+pub(crate) mod quantized;
+pub(crate) mod rope;
+mod view;
+
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+pub(crate) use view::{Matrix, with_element};
+
+use crate::custom::{RawOp, View};
+use crate::error::{Error, Result};
+use crate::{Array, Dtype, transform};
+
+/// Whether ops of this thread go to our kernels.
+pub(crate) fn enabled() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    *ON.get_or_init(|| std::env::var_os("MLX_CPU_KERNELS").is_none_or(|value| value != "0"))
+        && crate::device::on_cpu()
+}
+
+/// Whether kernels compute with the dtype.
+pub(crate) fn is_native(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::Float16 | Dtype::Bfloat16 | Dtype::Float32)
+}
+
+/// An error of a kernel, which only comes of a mistake in this crate, or of a variable that cannot be obeyed.
+impl From<mlx_cpu::Error> for Error {
+    fn from(error: mlx_cpu::Error) -> Self {
+        Self::Mlx { op: "cpu", message: error.to_string() }
+    }
+}
+
+/// A node of ours that can say the same in plain ops.
+pub(crate) trait Fused: Clone + Send + Sync + 'static {
+    /// The op's name in errors and graphs.
+    const NAME: &'static CStr;
+
+    /// Computes the outputs.
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()>;
+
+    /// The same results in plain ops.
+    fn composite(&self, inputs: &[Array]) -> Result<Vec<Array>>;
+
+    /// Cotangents pulled back to the inputs that `argnums` names; by default through the composite.
+    fn vjp(&self, primals: &[Array], cotangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
+        let (function, chosen) = self.function_of(primals, argnums);
+        Ok(transform::vjp(function, &chosen, cotangents)?.1)
+    }
+
+    /// The composite as a function of some of its inputs, and the values of these. What is packed has no derivative at
+    /// all, so it must not be a variable.
+    #[expect(clippy::type_complexity, reason = "a closure and its arguments")]
+    fn function_of(
+        &self,
+        primals: &[Array],
+        argnums: &[usize],
+    ) -> (Box<dyn Fn(&[Array]) -> Result<Vec<Array>>>, Vec<Array>) {
+        let chosen = argnums.iter().filter_map(|&i| primals.get(i).cloned()).collect();
+        let (op, fixed, variables) = (self.clone(), primals.to_vec(), argnums.to_vec());
+        let function = move |values: &[Array]| {
+            let mut inputs = fixed.clone();
+            for (&i, value) in variables.iter().zip(values) {
+                if let Some(input) = inputs.get_mut(i) {
+                    *input = value.clone();
+                }
+            }
+            op.composite(&inputs)
+        };
+        (Box::new(function), chosen)
+    }
+}
+
+/// A [`Fused`] op as the graph takes it.
+pub(crate) struct Node<F>(pub(crate) F);
+
+impl<F: Fused> RawOp for Node<F> {
+    fn name(&self) -> &'static CStr {
+        F::NAME
+    }
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        self.0.eval(inputs, outputs)
+    }
+
+    fn vjp(
+        &self,
+        primals: &[Array],
+        cotangents: &[Array],
+        argnums: &[usize],
+        _outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        self.0.vjp(primals, cotangents, argnums)
+    }
+
+    fn jvp(&self, primals: &[Array], tangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
+        let (function, chosen) = self.0.function_of(primals, argnums);
+        Ok(transform::jvp(function, &chosen, tangents)?.1)
+    }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Products with weights, dense or packed, and what follows them.
+
+use std::ffi::CStr;
+
+use mlx_cpu::Isa;
+use mlx_cpu::gemm::{self, Out, Part};
+use mlx_cpu::Rows;
+use mlx_cpu::quant::{self, Scales};
+
+use super::view::{Flat, Matrix, elements, length, rows_mut, same, with_element};
+use super::{Fused, Node, enabled, is_native};
+use crate::custom::{Spec, View, apply_to};
+use crate::error::{Error, Result};
+use crate::fast::{Activation, Projection, Weight};
+use crate::{Array, Dtype, QuantMode, Quantization};
+
+/// `x` through every projection, or nothing where plain ops shall see to it. The shapes fit.
+pub(crate) fn project(x: &Array, parts: &[Projection<'_>]) -> Option<Result<Vec<Array>>> {
+    let dtype = x.dtype();
+    if !is_native(dtype) || x.size() == 0 || !enabled() {
+        return None;
+    }
+    let served = |weight: &Weight<'_>| match weight {
+        Weight::Dense(weight) => weight.dtype() == dtype && weight.size() > 0,
+        Weight::Packed { weight, scales, biases, .. } => {
+            weight.size() > 0 && biases.is_none_or(|biases| biases.dtype() == scales.dtype())
+        }
+    };
+    let fits = parts.iter().all(|part| {
+        served(&part.weight)
+            && part.gate.as_ref().is_none_or(|(_, up)| served(up))
+            && same(dtype, [part.bias, part.add].into_iter().flatten().map(Array::dtype))
+    });
+    if !fits {
+        return None;
+    }
+    let mut inputs = vec![x];
+    let mut kinds = Vec::with_capacity(parts.len());
+    let mut shapes = Vec::with_capacity(parts.len());
+    for part in parts {
+        let mut push = |weight: &Weight<'_>| match *weight {
+            Weight::Dense(weight) => {
+                inputs.push(weight);
+                Kind::Dense
+            }
+            Weight::Packed { weight, scales, biases, format } => {
+                inputs.extend([weight, scales].into_iter().chain(biases));
+                Kind::Packed(format)
+            }
+        };
+        let weight = push(&part.weight);
+        let gate = part.gate.as_ref().map(|(activation, up)| (*activation, push(up)));
+        inputs.extend(part.bias);
+        inputs.extend(part.add);
+        kinds.push(PartKind {
+            weight,
+            gate,
+            bias: part.bias.is_some(),
+            add: part.add.is_some(),
+            wide: part.wide,
+        });
+        let outer = x.shape().split_last().map_or(&[][..], |(_, outer)| outer);
+        shapes.push([outer, &[part.weight.rows()]].concat());
+    }
+    let specs: Vec<Spec<'_>> = shapes
+        .iter()
+        .zip(&kinds)
+        .map(|(shape, kind)| Spec::new(shape, if kind.wide { Dtype::Float32 } else { dtype }))
+        .collect();
+    Some(apply_to(Node(Project { parts: kinds }), &inputs, &specs))
+}
+
+/// What each part is made of, in the order of the inputs.
+#[derive(Clone)]
+struct Project {
+    parts: Vec<PartKind>,
+}
+
+#[derive(Clone)]
+struct PartKind {
+    weight: Kind,
+    gate: Option<(Activation, Kind)>,
+    bias: bool,
+    add: bool,
+    wide: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Dense,
+    Packed(Quantization),
+}
+
+impl Fused for Project {
+    const NAME: &'static CStr = c"project";
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        let [x, ..] = inputs else { return Ok(()) };
+        with_element!(x.dtype(), "project", compute::<_>(&self.parts, inputs, outputs))
+    }
+
+    fn composite(&self, inputs: &[Array]) -> Result<Vec<Array>> {
+        let mut inputs = inputs.iter();
+        let mut next = || inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"));
+        let x = next()?;
+        let mut results = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let mut weight = |kind: Kind| {
+                Ok::<_, Error>(match kind {
+                    Kind::Dense => Weight::Dense(next()?),
+                    Kind::Packed(format) => Weight::Packed {
+                        weight: next()?,
+                        scales: next()?,
+                        biases: if format.mode == QuantMode::Affine { Some(next()?) } else { None },
+                        format,
+                    },
+                })
+            };
+            let first = weight(part.weight)?;
+            let gate = match part.gate {
+                Some((activation, kind)) => Some((activation, weight(kind)?)),
+                None => None,
+            };
+            let bias = if part.bias { Some(next()?) } else { None };
+            let add = if part.add { Some(next()?) } else { None };
+            results.push(Projection { weight: first, bias, gate, add, wide: part.wide }.composite(x)?);
+        }
+        Ok(results)
+    }
+}
+
+/// A weight whose views are held for the kernel.
+pub(super) enum Held<'a, T> {
+    Dense(Matrix<'a, T>),
+    Packed { words: Flat<'a, u32>, scales: HeldScales<'a>, biases: Option<HeldScales<'a>>, format: Quantization, rows: usize },
+}
+
+pub(super) enum HeldScales<'a> {
+    F32(Flat<'a, f32>),
+    Bf16(Flat<'a, half::bf16>),
+    F16(Flat<'a, half::f16>),
+    Bytes(Flat<'a, u8>),
+}
+
+impl<'a> HeldScales<'a> {
+    fn of(view: &View<'a>) -> Result<Self> {
+        Ok(match view.dtype() {
+            Dtype::Float32 => Self::F32(Flat::of(view)?),
+            Dtype::Bfloat16 => Self::Bf16(Flat::of(view)?),
+            Dtype::Float16 => Self::F16(Flat::of(view)?),
+            Dtype::Uint8 => Self::Bytes(Flat::of(view)?),
+            other => return Err(Error::argument("project", "scales", format!("no kernel for {other}"))),
+        })
+    }
+
+    fn lend(&self) -> Scales<'_> {
+        match self {
+            Self::F32(x) => Scales::F32(x),
+            Self::Bf16(x) => Scales::Bf16(x),
+            Self::F16(x) => Scales::F16(x),
+            Self::Bytes(x) => Scales::Bytes(x),
+        }
+    }
+}
+
+/// The format as kernels name it.
+pub(super) fn kernel_format(format: Quantization) -> Result<quant::Format> {
+    let (bits, group) = (format.bits.unsigned_abs() as usize, format.group_size.unsigned_abs() as usize);
+    Ok(match format.mode {
+        QuantMode::Affine => quant::Format::affine(bits, group)?,
+        QuantMode::Mxfp4 => quant::Format::MXFP4,
+        QuantMode::Nvfp4 => quant::Format::NVFP4,
+        QuantMode::Mxfp8 => quant::Format::MXFP8,
+    })
+}
+
+impl<'a, T: mlx_cpu::Element> Held<'a, T> {
+    fn of(kind: Kind, inputs: &mut std::slice::Iter<'_, View<'a>>) -> Result<Self> {
+        match kind {
+            Kind::Dense => {
+                let view = inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"))?;
+                Ok(Self::Dense(Matrix::of(view)?))
+            }
+            Kind::Packed(format) => Self::packed(format, inputs),
+        }
+    }
+
+    /// Words, scales and, for affine, biases.
+    pub(super) fn packed(format: Quantization, inputs: &mut std::slice::Iter<'_, View<'a>>) -> Result<Self> {
+        let mut next = || inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"));
+        let words = next()?;
+        let rows = words.shape().iter().rev().nth(1).map_or(0, |&rows| length(rows));
+        let affine = format.mode == QuantMode::Affine;
+        Ok(Self::Packed {
+            words: Flat::of(words)?,
+            scales: HeldScales::of(next()?)?,
+            biases: if affine { Some(HeldScales::of(next()?)?) } else { None },
+            format,
+            rows,
+        })
+    }
+
+    pub(super) fn lend(&self) -> Result<gemm::Weight<'_, T>> {
+        match self {
+            Self::Dense(matrix) => Ok(gemm::Weight::Rows(matrix.rows()?)),
+            Self::Packed { words, scales, biases, format, rows } => {
+                let columns = if *rows == 0 { 0 } else { words.len() / rows * 32 / length(format.bits) };
+                let biases = biases.as_ref().map(HeldScales::lend);
+                let format = kernel_format(*format)?;
+                Ok(gemm::Weight::Packed(quant::Matrix::new(format, words, scales.lend(), biases, *rows, columns)?))
+            }
+        }
+    }
+}
+
+/// The operands of a part, as the graph gives them.
+struct Operands<'a, T> {
+    weight: Held<'a, T>,
+    gate: Option<(Activation, Held<'a, T>)>,
+    bias: Option<Flat<'a, T>>,
+    add: Option<Matrix<'a, T>>,
+}
+
+fn compute<T: mlx_cpu::Element>(kinds: &[PartKind], inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+    let mut inputs = inputs.iter();
+    let mut missing = || Error::shape("project", "an input is missing");
+    let x = Matrix::<T>::of(inputs.next().ok_or_else(&mut missing)?)?;
+    let operands: Vec<Operands<'_, T>> = kinds
+        .iter()
+        .map(|kind| {
+            let weight = Held::of(kind.weight, &mut inputs)?;
+            let gate = match kind.gate {
+                Some((activation, kind)) => Some((activation, Held::of(kind, &mut inputs)?)),
+                None => None,
+            };
+            let mut next = |wanted: bool| if wanted { inputs.next() } else { None };
+            let bias = next(kind.bias).map(Flat::of).transpose()?;
+            let add = next(kind.add).map(Matrix::of).transpose()?;
+            Ok(Operands { weight, gate, bias, add })
+        })
+        .collect::<Result<_>>()?;
+    let parts: Vec<Part<'_, T>> = operands
+        .iter()
+        .zip(kinds)
+        .zip(outputs)
+        .map(|((operands, kind), out)| {
+            let gate = match &operands.gate {
+                Some((activation, up)) => Some((activation.kernel(), up.lend()?)),
+                None => None,
+            };
+            Ok(Part {
+                weight: operands.weight.lend()?,
+                bias: operands.bias.as_deref(),
+                gate,
+                add: operands.add.as_ref().map(Matrix::rows).transpose()?,
+                out: if kind.wide { Out::F32(rows_mut(out)?) } else { Out::Same(rows_mut(out)?) },
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(gemm::project(Isa::current(), x.rows()?, &parts)?)
+}
