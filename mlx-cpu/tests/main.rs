@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a user of the crate relies on.
 
+mod attention;
 mod quant;
