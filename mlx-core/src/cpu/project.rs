@@ -168,7 +168,7 @@ impl<'a> HeldScales<'a> {
 pub(super) fn kernel_format(format: Quantization) -> Result<quant::Format> {
     let (bits, group) = (format.bits.unsigned_abs() as usize, format.group_size.unsigned_abs() as usize);
     Ok(match format.mode {
-        QuantMode::Affine => quant::Format::affine(bits, group)?,
+        QuantMode::Affine => quant::Format::new(quant::Kind::Affine, bits, group)?,
         QuantMode::Mxfp4 => quant::Format::MXFP4,
         QuantMode::Nvfp4 => quant::Format::NVFP4,
         QuantMode::Mxfp8 => quant::Format::MXFP8,
@@ -208,7 +208,7 @@ impl<'a, T: mlx_cpu::Element> Held<'a, T> {
                 let columns = if *rows == 0 { 0 } else { words.len() / rows * 32 / length(format.bits) };
                 let biases = biases.as_ref().map(HeldScales::lend);
                 let format = kernel_format(*format)?;
-                Ok(gemm::Weight::Packed(quant::Matrix::new(format, words, scales.lend(), biases, *rows, columns)?))
+                Ok(gemm::Weight::Packed(quant::Matrix::new(format, *rows, columns, words, scales.lend(), biases)?))
             }
         }
     }

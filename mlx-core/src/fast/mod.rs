@@ -206,7 +206,7 @@ pub fn rope<'a>(x: &Array, options: &RopeOptions, offset: impl Into<RopeOffset<'
 }
 
 /// MLX's own rotation, of operands that fit.
-fn plain_rope(x: &Array, options: &RopeOptions, offset: RopeOffset<'_>) -> Result<Array> {
+pub(crate) fn plain_rope(x: &Array, options: &RopeOptions, offset: RopeOffset<'_>) -> Result<Array> {
     let &RopeOptions { dims, traditional, base, scale, ref freqs } = options;
     let base = optional_float(base);
     match offset {

@@ -23,7 +23,7 @@ use half::bf16;
 pub use source::Weight;
 
 use crate::elementwise::{Activation, with_activation};
-use crate::quant::Prepared;
+use crate::quant::{Format, Matrix, Prepared, gemv_rows};
 use crate::simd::dispatch;
 use crate::{Element, Error, Isa, Result, Rows, RowsMut, pool, scratch};
 use finish::{Block as Sums, Finish};
@@ -149,22 +149,24 @@ struct Plan<'a, T: Element> {
     /// Activations as the kernels take them.
     panels: Panels<'a, T>,
     /// The same for packed weights and few rows, one for each format among the parts.
-    few: Vec<Prepared>,
+    few: Vec<(Format, Prepared)>,
     /// Rows of activations in a tile.
     tile_rows: usize,
 }
 
 impl<'a, T: Element> Plan<'a, T> {
     fn new(isa: Isa, x: &Rows<'a, T>, parts: &[Part<'_, T>]) -> Result<Self> {
-        let mut few: Vec<Prepared> = Vec::new();
-        let weights = || parts.iter().flat_map(|part| {
-            std::iter::once(&part.weight).chain(part.gate.as_ref().map(|(_, up)| up))
-        });
-        let packed = || weights().filter_map(Weight::packed);
+        let weights = || {
+            parts.iter().flat_map(|part| {
+                std::iter::once(&part.weight).chain(part.gate.as_ref().map(|(_, up)| up))
+            })
+        };
+        let mut few: Vec<(Format, Prepared)> = Vec::new();
         if x.rows() <= FEW {
-            for matrix in packed() {
-                if !few.iter().any(|prepared| prepared.serves(matrix)) {
-                    few.push(Prepared::new(isa, x, matrix.format())?);
+            for matrix in weights().filter_map(Weight::packed) {
+                if few.iter().all(|(format, _)| *format != matrix.format()) {
+                    let prepared = Prepared::new(isa, matrix.format(), x.rows(), x.width(), &x.to_flat())?;
+                    few.push((matrix.format(), prepared));
                 }
             }
         }
@@ -193,10 +195,10 @@ impl<'a, T: Element> Plan<'a, T> {
     fn run(&self, part: &Part<'_, T>, columns: Range<usize>) {
         let (m, k, count) = (self.x.rows(), self.x.width(), columns.len());
         let up = part.gate.as_ref().map(|(_, up)| up);
-        let few = |weight: &Weight<'_, T>| {
-            weight.packed().and_then(|matrix| {
-                self.few.iter().find(|prepared| prepared.serves(matrix)).map(|prepared| (prepared, *matrix))
-            })
+        let few = |weight: &Weight<'_, T>| -> Option<(&Prepared, Matrix<'_>)> {
+            let matrix = *weight.packed()?;
+            let (_, prepared) = self.few.iter().find(|(format, _)| *format == matrix.format())?;
+            Some((prepared, matrix))
         };
         let direct = few(&part.weight).is_some();
         let rows = if direct { m } else { self.tile_rows.min(m) };
@@ -215,9 +217,9 @@ impl<'a, T: Element> Plan<'a, T> {
             let (panel, sums_buffer) = buffer.split_at_mut(panel);
             let (first, second) = sums_buffer.split_at_mut(sums);
             if let Some((prepared, matrix)) = few(&part.weight) {
-                crate::quant::gemv_rows(self.isa, prepared, &matrix, columns.clone(), first);
+                checked(gemv_rows(prepared, &matrix, columns.clone(), first));
                 if let Some((prepared, matrix)) = up.and_then(few) {
-                    crate::quant::gemv_rows(self.isa, prepared, &matrix, columns.clone(), second);
+                    checked(gemv_rows(prepared, &matrix, columns.clone(), second));
                 }
                 self.finish(part, 0..m, &columns, first, second);
                 return;
@@ -272,6 +274,11 @@ impl<'a, T: Element> Plan<'a, T> {
             }
         }
     }
+}
+
+/// Takes the result of a kernel whose operands were checked by the caller.
+fn checked(result: Result<()>) {
+    debug_assert!(result.is_ok(), "{result:?}");
 }
 
 /// The measures of a block of products.

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use half::bf16;
 
-use super::{Shape, dots, floats};
+use super::{Shape, checked, dots, floats};
 use crate::quant::{self, Matrix};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::{Element, Isa, Result, Rows, RowsMut};
@@ -30,8 +30,8 @@ impl<'a, T: Element> Weight<'a, T> {
         match self {
             Self::Rows(rows) => [rows.rows(), rows.width()],
             Self::Columns(columns) => [columns.width(), columns.rows()],
-            Self::Packed(matrix) => [matrix.rows(), matrix.columns()],
-            Self::PackedColumns(matrix) => [matrix.columns(), matrix.rows()],
+            Self::Packed(matrix) => [matrix.n(), matrix.k()],
+            Self::PackedColumns(matrix) => [matrix.k(), matrix.n()],
         }
     }
 
@@ -131,7 +131,7 @@ impl<'a, T: Element> Panels<'a, T> {
                         std::slice::from_raw_parts_mut(out.at(row), k),
                     )
                 };
-                quant::permute(isa, format, from, to);
+                checked(quant::permute(isa, format, from, to));
             }
         };
         crate::pool::run(m.div_ceil(16), &task);
@@ -177,12 +177,12 @@ impl<'a, T: Element> Panels<'a, T> {
             }
             Weight::Packed(matrix) if self.dots => {
                 let panel = halves(buffer);
-                quant::unpack_panel_bf16(self.isa, matrix, columns, panel);
+                checked(quant::unpack_panel_bf16(self.isa, matrix, columns, panel));
                 let place = self.ordered.iter().position(|(format, _)| *format == matrix.format());
                 Panel::Dots(panel, place.unwrap_or(usize::MAX))
             }
             Weight::Packed(matrix) => {
-                quant::unpack_panel_f32(self.isa, matrix, columns, buffer);
+                checked(quant::unpack_panel_f32(self.isa, matrix, columns, buffer));
                 Panel::Floats(buffer)
             }
             Weight::Columns(source) if self.dots => {
@@ -279,10 +279,10 @@ fn transpose_packed<U: Copy>(
     out: &mut [U],
     convert: impl Fn(f32) -> U,
 ) {
-    let k = source.rows();
+    let k = source.n();
     let group = source.format().group_size();
     let first = columns.start / group * group;
-    let last = columns.end.next_multiple_of(group).min(source.columns());
+    let last = columns.end.next_multiple_of(group).min(source.k());
     let width = last - first;
     let mut rows = vec![0f32; 16 * width];
     for block in (0..k).step_by(16) {

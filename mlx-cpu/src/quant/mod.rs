@@ -17,6 +17,7 @@ mod unpack;
 
 pub use format::{Format, Kind, Matrix, Scales};
 pub use gemv::{MAX_ROWS, Prepared, gemv_rows};
+pub(crate) use unpack::unpack_block_f32;
 pub use unpack::{dequantize_rows, permute, unpack_panel_bf16, unpack_panel_f32};
 
 /// An element type of activations and results: `f32`, `bf16` or `f16`.

@@ -84,3 +84,37 @@ pub fn permute(isa: Isa, format: Format, row: &[bf16], out: &mut [bf16]) -> Resu
     out.copy_from_slice(row);
     Ok(())
 }
+
+/// Writes the values of some rows and columns, which begin and end with a group, as `[rows, columns]` in float32.
+pub(crate) fn unpack_block_f32(
+    isa: Isa,
+    matrix: &Matrix<'_>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    out: &mut [f32],
+) {
+    dispatch(isa, Block { matrix, rows, columns, out });
+}
+
+struct Block<'a> {
+    matrix: &'a Matrix<'a>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let group = self.columns.start / self.matrix.format().group_size();
+        let width = self.columns.len();
+        if width == 0 {
+            return;
+        }
+        for (row, out) in self.rows.zip(self.out.chunks_exact_mut(width)) {
+            plain::groups(s, self.matrix, row, group, out);
+        }
+    }
+}
