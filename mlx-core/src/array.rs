@@ -5,6 +5,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
+use crate::closure::is_tracing;
 use crate::element::Sealed;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, c_len, call, handle, sys};
@@ -184,7 +185,7 @@ impl Array {
     /// [`Error::Mlx`] when the computation fails, or when the array was made by another thread.
     pub fn eval(&self) -> Result<()> {
         // SAFETY: op contract.
-        unsafe { call!(mlx_array_eval(self.as_raw())) }
+        unsafe { call!(mlx_checked_array_eval(self.as_raw(), is_tracing())) }
     }
 
     /// Whether the values are there, so that reading them waits for nothing.
@@ -193,7 +194,7 @@ impl Array {
     /// [`Error::Mlx`] when the library cannot tell.
     pub fn is_available(&self) -> Result<bool> {
         // SAFETY: op contract.
-        unsafe { call!(copy bool = _mlx_array_is_available(self.as_raw())) }
+        unsafe { call!(copy bool = mlx_checked_array_is_available(self.as_raw())) }
     }
 
     /// The only value of an array of size 1. Evaluates.

@@ -37,7 +37,7 @@
 //!
 //!     fn vjp(&self, primals: &[Array], cotangents: &[Array], _: &[usize], _: &[Array]) -> Result<Vec<Array>> {
 //!         let squared = primals[0].square()?;
-//!         Ok(vec![cotangents[0].multiply(&(&squared * 3.0)?)?])
+//!         Ok(vec![(&cotangents[0] * &(&squared * 3.0)?)?])
 //!     }
 //! }
 //!

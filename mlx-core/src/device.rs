@@ -190,7 +190,7 @@ impl Stream {
     /// [`Error::Mlx`] when that work failed.
     pub fn synchronize(&self) -> Result<()> {
         // SAFETY: op contract.
-        unsafe { call!(mlx_synchronize(self.as_raw())) }
+        unsafe { call!(mlx_checked_synchronize(self.as_raw())) }
     }
 
     /// The device of this stream.

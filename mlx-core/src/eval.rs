@@ -2,6 +2,7 @@
 //! From the lazy graph to values.
 
 use crate::Array;
+use crate::closure::is_tracing;
 use crate::error::Result;
 use crate::ffi::{Handle, call};
 use crate::vector::VectorArray;
@@ -23,7 +24,7 @@ use crate::vector::VectorArray;
 pub fn eval<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Result<()> {
     let arrays = VectorArray::from_arrays(arrays)?;
     // SAFETY: op contract.
-    unsafe { call!(mlx_eval(arrays.as_raw())) }
+    unsafe { call!(mlx_checked_eval(arrays.as_raw(), is_tracing())) }
 }
 
 /// Starts to compute the given arrays, and returns before they are there.
@@ -35,5 +36,5 @@ pub fn eval<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Result<()> {
 pub fn async_eval<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Result<()> {
     let arrays = VectorArray::from_arrays(arrays)?;
     // SAFETY: op contract.
-    unsafe { call!(mlx_async_eval(arrays.as_raw())) }
+    unsafe { call!(mlx_checked_async_eval(arrays.as_raw())) }
 }

@@ -205,6 +205,7 @@ pub(crate) fn check(op: &'static str, status: c_int) -> Result<()> {
         None => {
             let message = LAST.try_with(RefCell::take).ok().flatten();
             let op = op.strip_prefix("mlx_").unwrap_or(op);
+            let op = op.strip_prefix("checked_").unwrap_or(op);
             Err(Error::Mlx { op, message: message.unwrap_or_else(|| format!("failed with status {status}")) })
         }
     }

@@ -60,8 +60,8 @@ impl Array {
         // An array that was evaluated inside a callback still has its inputs; an op on it makes one that has not.
         let array = if has_traced() { self.copy()? } else { self.clone() };
         array.eval()?;
-        // SAFETY: op contract. An array may be evaluated and its event not yet waited for; the wait settles its state.
-        unsafe { call!(_mlx_array_wait(crate::ffi::Handle::as_raw(&array))) }?;
+        // An array may be evaluated and its event not yet waited for; then the second wait settles its state.
+        array.eval()?;
         Ok(SharedArray(Shared::Node(array)))
     }
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Functions of functions: derivatives of anything written with this crate's ops.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::c_int;
+use std::fmt;
+use std::rc::Rc;
 
 use crate::Array;
 use crate::closure::Closure;
@@ -126,4 +129,66 @@ where
         call!((VectorArray, VectorArray) = mlx_jvp(closure.as_raw(), primals.as_raw(), tangents.as_raw()))
     }?;
     Ok((values.to_arrays()?, pushed.to_arrays()?))
+}
+
+/// `function`, to be called with a graph that is built and simplified once for inputs of the same shapes and dtypes.
+///
+/// The function must be pure: it is run for the first call alone, and what it reads besides its inputs is what it was
+/// then. It cannot evaluate. Where a derivative is being taken it is run as it is.
+///
+/// - source: `mlx_compile`
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, transform};
+/// let gelu = transform::compile(|x| Ok(vec![(&x[0] * &(&x[0] * 1.702)?.sigmoid()?)?]));
+/// let x = Array::from_slice(&[0.0f32, 100.0], &[2])?;
+/// assert_eq!(gelu.call(&[x])?[0].to_vec::<f32>()?, [0.0, 100.0]);
+/// # Ok(()) }
+/// ```
+pub fn compile<F>(function: F) -> Compiled
+where
+    F: Fn(&[Array]) -> Result<Vec<Array>> + 'static,
+{
+    Compiled { function: Rc::new(function), closure: RefCell::new(None) }
+}
+
+/// A function made by [`compile`]. It belongs to its thread.
+pub struct Compiled {
+    function: Rc<dyn Fn(&[Array]) -> Result<Vec<Array>>>,
+    /// Taken out during a call and put back when it succeeds. The library keeps an empty graph of a function that
+    /// failed, and would give no results the next time.
+    closure: RefCell<Option<Closure>>,
+}
+
+impl Compiled {
+    /// The results of the function at `inputs`.
+    ///
+    /// # Errors
+    /// Whatever the function returns, as it is. A panic in it goes on in the caller.
+    pub fn call(&self, inputs: &[Array]) -> Result<Vec<Array>> {
+        let inputs = VectorArray::from_arrays(inputs)?;
+        let known = self.closure.take();
+        let closure = match known {
+            Some(closure) => closure,
+            None => {
+                let function = Rc::clone(&self.function);
+                let closure = Closure::new(move |inputs| function(inputs))?;
+                // SAFETY: op contract. The result holds what it needs of `closure`.
+                unsafe { call!(Closure = mlx_compile(closure.as_raw(), false)) }?
+            }
+        };
+        // SAFETY: op contract.
+        let results = unsafe { call!(VectorArray = mlx_closure_apply(closure.as_raw(), inputs.as_raw())) }?
+            .to_arrays()?;
+        self.closure.replace(Some(closure));
+        Ok(results)
+    }
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiled").finish_non_exhaustive()
+    }
 }

@@ -5,6 +5,7 @@
 mod arith;
 mod compare;
 mod create;
+mod custom;
 mod fast;
 mod index;
 mod io;

@@ -4490,6 +4490,20 @@ unsafe extern "C" {
         in_axes_num: usize,
     ) -> ::std::os::raw::c_int;
     pub fn mlx_version(str_: *mut mlx_string) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_eval(
+        outputs: mlx_vector_array,
+        tracing: bool,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_async_eval(outputs: mlx_vector_array) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_array_eval(
+        arr: mlx_array,
+        tracing: bool,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_array_is_available(
+        res: *mut bool,
+        arr: mlx_array,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_synchronize(s: mlx_stream) -> ::std::os::raw::c_int;
     pub fn mlx_custom_apply(
         outputs: *mut mlx_array,
         specs: *const mlx_custom_spec,

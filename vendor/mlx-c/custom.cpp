@@ -3,6 +3,8 @@
 
 #include "custom.h"
 
+#include "checked.hpp"
+
 #include <cstring>
 #include <memory>
 #include <new>
@@ -19,6 +21,7 @@
 #include "mlx/c/private/stream.h"
 #include "mlx/c/private/vector.h"
 #include "mlx/primitives.h"
+#include "mlx/scheduler.h"
 
 namespace {
 
@@ -70,11 +73,12 @@ struct Filled {
 };
 
 // One run of an op, in one allocation: this, the views, the strides, the shapes.
+//
+// The buffers are not held here: a count more would keep MLX from letting the next op write into them. MLX gives the
+// stream a task of its own after this one, which holds the inputs and the siblings; the outputs are held likewise by
+// the task of what they are computed for.
 struct Task {
   std::shared_ptr<State> state;
-  // The buffers that are written. MLX keeps those of the inputs until the task is done, and not those of the outputs:
-  // an array may be dropped while it is computed.
-  std::vector<std::shared_ptr<array::Data>> keep;
   uint32_t inputs;
   uint32_t outputs;
 
@@ -95,7 +99,7 @@ struct Task {
     const size_t bytes =
         sizeof(Task) + count * sizeof(mlx_custom_view) + axes * (sizeof(int64_t) + sizeof(int32_t));
     auto* task = new (::operator new(bytes)) Task{
-        std::move(state), {}, static_cast<uint32_t>(inputs.size()), static_cast<uint32_t>(outputs.size())};
+        std::move(state), static_cast<uint32_t>(inputs.size()), static_cast<uint32_t>(outputs.size())};
     auto* view = task->views();
     auto* strides = reinterpret_cast<int64_t*>(view + count);
     auto* shape = reinterpret_cast<int32_t*>(strides + axes);
@@ -128,6 +132,7 @@ struct Task {
     std::string message;
     const auto& s = *state;
     if (s.table->eval(s.state, views(), inputs, views() + inputs, outputs, &message) != 0) {
+      checked::failed();
       throw std::runtime_error(message.empty() ? std::string(s.name) + " failed" : message);
     }
   }
@@ -154,15 +159,17 @@ class Custom : public Primitive {
       place(outputs[i], layouts_[i], inputs);
     }
     std::unique_ptr<Task, Destroy> task(Task::make(state_, inputs, outputs));
-    for (auto& out : outputs) {
-      task->keep.push_back(out.data_shared_ptr());
-    }
-    // A pointer, because a function object that owns something would be allocated twice more on its way.
-    cpu::get_command_encoder(stream()).dispatch([raw = task.get()]() {
+    // Refuses a stream of another thread, before there is a task that nothing holds the buffers for.
+    cpu::get_command_encoder(stream());
+    // The encoder's `dispatch` may throw after it has given the task away; this gives it away or throws. What it counts
+    // is counted for MLX's own task that follows. The task goes as a pointer, because a function object that owns
+    // something would be allocated twice more on its way.
+    scheduler::enqueue(stream(), [raw = task.get()]() {
       std::unique_ptr<Task, Destroy> owned(raw);
       owned->run();
     });
     task.release();
+    checked::started(outputs[0]);
   }
 
   void eval_gpu(const std::vector<array>&, std::vector<array>&) override {

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: EUPL-1.2
+// Evaluation that does not forget failures.
+//
+// A task that throws on a CPU stream leaves its text in the stream, from where the next wait takes it: the text is told
+// once, to whoever waits first. The arrays that the task was to fill are computed as far as MLX knows, and so are those
+// that were computed from them, so a second read gives what happens to lie in their buffers.
+//
+// All arrays that one asynchronous evaluation computes on one stream share an event, until somebody has waited for
+// them. This file keeps the events of the thread's work that nobody has waited for yet. When a wait fails, all of these
+// are spoilt, and what carries a spoilt event is refused from then on. That is more than failed, if work was submitted
+// several times without a wait between; it is never less.
+
+#include "checked.h"
+#include "checked.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "mlx/c/error.h"
+#include "mlx/c/private/array.h"
+#include "mlx/c/private/stream.h"
+#include "mlx/c/private/vector.h"
+#include "mlx/primitives.h"
+#include "mlx/transforms.h"
+
+namespace {
+
+using namespace mlx::core;
+
+// A thread that only submits and never waits shall not grow without bound, nor one in which everything fails.
+constexpr size_t MOST_PENDING = 4096;
+constexpr size_t MOST_SPOILT = 1024;
+
+struct Spoilt {
+  Event event;
+  std::shared_ptr<const std::string> why;
+};
+
+std::atomic<uint64_t> failures{0};
+
+struct Ledger {
+  std::vector<Event> pending;
+  std::vector<Spoilt> spoilt;
+  uint64_t failures_seen{0};
+};
+
+thread_local Ledger ledger;
+
+// Two events are the same if they share their state. A copy of one keeps the address from being given to another.
+const void* state_of(const Event& event) {
+  return &event.cast<char>();
+}
+
+bool is_started(const array& a) {
+  return a.status() != array::Status::unscheduled;
+}
+
+void record(const Event& event) {
+  auto& pending = ledger.pending;
+  if (!event.valid() || (!pending.empty() && state_of(pending.back()) == state_of(event))) {
+    return;
+  }
+  if (pending.size() >= MOST_PENDING) {
+    pending.erase(pending.begin(), pending.begin() + MOST_PENDING / 2);
+  }
+  pending.push_back(event);
+}
+
+// `event` was waited for, and there was no failure: so it is with what the same stream was given before.
+void acknowledge(const Event& event) {
+  auto& pending = ledger.pending;
+  if (!event.valid() || pending.empty()) {
+    return;
+  }
+  auto last = std::find_if(
+      pending.rbegin(), pending.rend(), [&](const Event& e) { return state_of(e) == state_of(event); });
+  auto end = last.base();
+  pending.erase(
+      std::remove_if(pending.begin(), end, [&](const Event& e) { return e.stream() == event.stream(); }), end);
+}
+
+// Waits for what the stream was given. Arrays that the caller drops next may be in use there, where an evaluation was
+// broken off; and what is left of a failure must not be told to work that comes later.
+void drain(Stream s) {
+  for (int i = 0; i < 3; i++) {
+    try {
+      synchronize(s);
+      return;
+    } catch (const std::exception&) {
+      // On the main thread the text comes before the wait, so there is another one.
+    }
+  }
+}
+
+// A call failed. `waited` says that it was for work that had been given to a stream, and not before.
+void settle(const std::vector<array>& outputs, bool waited, const char* what) {
+  std::vector<Stream> streams;
+  auto add = [&](const Stream& s) {
+    if (s.device == Device::cpu && std::find(streams.begin(), streams.end(), s) == streams.end()) {
+      streams.push_back(s);
+    }
+  };
+  if (waited) {
+    for (auto& out : outputs) {
+      if (is_started(out)) {
+        record(out.event());
+      }
+    }
+  }
+  for (auto& event : ledger.pending) {
+    add(event.stream());
+  }
+  for (auto& out : outputs) {
+    if (out.has_primitive()) {
+      add(out.primitive().stream());
+    }
+  }
+  for (auto& s : streams) {
+    drain(s);
+  }
+  const auto seen = failures.load();
+  if (!waited && seen == ledger.failures_seen) {
+    return;
+  }
+  ledger.failures_seen = seen;
+  auto why = std::make_shared<const std::string>(what);
+  for (auto& event : ledger.pending) {
+    ledger.spoilt.push_back({std::move(event), why});
+  }
+  ledger.pending.clear();
+  if (ledger.spoilt.size() > MOST_SPOILT) {
+    ledger.spoilt.erase(ledger.spoilt.begin(), ledger.spoilt.end() - MOST_SPOILT);
+  }
+}
+
+// Throws if one of the arrays, or what one is to be computed from, is spoilt.
+void refuse(const std::vector<array>& arrays) {
+  if (ledger.spoilt.empty()) {
+    return;
+  }
+  std::vector<const array*> rest;
+  std::unordered_set<std::uintptr_t> known;
+  auto visit = [&](const std::vector<array>& more) {
+    for (auto& a : more) {
+      if (known.insert(a.id()).second) {
+        rest.push_back(&a);
+      }
+    }
+  };
+  visit(arrays);
+  while (!rest.empty()) {
+    const auto& a = *rest.back();
+    rest.pop_back();
+    if (a.event().valid()) {
+      for (auto& spoilt : ledger.spoilt) {
+        if (state_of(spoilt.event) == state_of(a.event())) {
+          throw std::runtime_error("failed before: " + *spoilt.why);
+        }
+      }
+    }
+    visit(a.inputs());
+  }
+}
+
+void start(const std::vector<array>& arrays) {
+  try {
+    async_eval(arrays);
+  } catch (const std::exception& e) {
+    settle(arrays, false, e.what());
+    throw;
+  }
+  for (auto& a : arrays) {
+    record(a.event());
+  }
+}
+
+void wait(array& a) {
+  const Event event = a.event();
+  try {
+    a.wait();
+  } catch (const std::exception& e) {
+    settle({a}, true, e.what());
+    throw;
+  }
+  acknowledge(event);
+}
+
+// What an evaluation of `arrays` would compute.
+std::vector<array> unstarted(const std::vector<array>& arrays) {
+  std::vector<array> found;
+  std::unordered_set<std::uintptr_t> known;
+  auto visit = [&](const std::vector<array>& more) {
+    for (auto& a : more) {
+      if (!is_started(a) && known.insert(a.id()).second) {
+        found.push_back(a);
+      }
+    }
+  };
+  visit(arrays);
+  for (size_t i = 0; i < found.size(); i++) {
+    const auto a = found[i];
+    visit(a.siblings());
+    visit(a.inputs());
+  }
+  return found;
+}
+
+void eval_all(std::vector<array> arrays, bool tracing) {
+  refuse(arrays);
+  if (tracing) {
+    // MLX does not start work without a wait here, and without it arrays get no event. What is not part of the
+    // transformation cannot be computed again, and says so from then on; the rest will be, and fail again.
+    const auto all = unstarted(arrays);
+    try {
+      eval(std::move(arrays));
+    } catch (const std::exception&) {
+      for (auto& a : all) {
+        a.set_status(array::Status::unscheduled);
+      }
+      throw;
+    }
+    return;
+  }
+  // MLX's own `eval` gives no event to the arrays.
+  const size_t before = ledger.pending.size();
+  start(arrays);
+  for (auto& a : arrays) {
+    wait(a);
+  }
+  // Whatever was started in this call is done.
+  ledger.pending.resize(std::min(before, ledger.pending.size()));
+}
+
+void eval_one(array& a, bool tracing) {
+  if (!is_started(a)) {
+    eval_all({a}, tracing);
+    return;
+  }
+  refuse({a});
+  wait(a);
+}
+
+template <typename F>
+int told(F&& f) {
+  try {
+    f();
+    return 0;
+  } catch (const std::exception& e) {
+    mlx_error("%s", e.what());
+    return 1;
+  }
+}
+
+} // namespace
+
+void checked::started(const array& out) {
+  record(out.event());
+}
+
+void checked::failed() {
+  failures++;
+}
+
+extern "C" int mlx_checked_eval(const mlx_vector_array outputs, bool tracing) {
+  return told([&] { eval_all(mlx_vector_array_get_(outputs), tracing); });
+}
+
+extern "C" int mlx_checked_async_eval(const mlx_vector_array outputs) {
+  return told([&] {
+    const auto& arrays = mlx_vector_array_get_(outputs);
+    refuse(arrays);
+    start(arrays);
+  });
+}
+
+extern "C" int mlx_checked_array_eval(mlx_array arr, bool tracing) {
+  return told([&] { eval_one(mlx_array_get_(arr), tracing); });
+}
+
+extern "C" int mlx_checked_array_is_available(bool* res, const mlx_array arr) {
+  return told([&] {
+    auto& a = mlx_array_get_(arr);
+    refuse({a});
+    const Event event = a.event();
+    try {
+      *res = a.is_available();
+    } catch (const std::exception& e) {
+      settle({a}, true, e.what());
+      throw;
+    }
+    if (*res) {
+      acknowledge(event);
+    }
+  });
+}
+
+extern "C" int mlx_checked_synchronize(const mlx_stream s) {
+  return told([&] {
+    const auto stream = mlx_stream_get_(s);
+    try {
+      synchronize(stream);
+    } catch (const std::exception& e) {
+      settle({}, true, e.what());
+      throw;
+    }
+    auto& pending = ledger.pending;
+    pending.erase(
+        std::remove_if(pending.begin(), pending.end(), [&](const Event& e) { return e.stream() == stream; }),
+        pending.end());
+  });
+}

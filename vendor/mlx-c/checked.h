@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: EUPL-1.2 */
+/* Evaluation that does not forget failures. */
+
+#ifndef MLX_CHECKED_H
+#define MLX_CHECKED_H
+
+#include <stdbool.h>
+
+#include "mlx/c/array.h"
+#include "mlx/c/stream.h"
+#include "mlx/c/vector.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* As mlx_eval, mlx_async_eval, mlx_array_eval, _mlx_array_is_available and mlx_synchronize. After one of them has told
+ * that work on this thread's streams failed, each array that this work was to compute, and each graph that needs one,
+ * is refused by all of them. `tracing` says that a function is being transformed on this thread. */
+int mlx_checked_eval(const mlx_vector_array outputs, bool tracing);
+int mlx_checked_async_eval(const mlx_vector_array outputs);
+int mlx_checked_array_eval(mlx_array arr, bool tracing);
+int mlx_checked_array_is_available(bool* res, const mlx_array arr);
+int mlx_checked_synchronize(const mlx_stream s);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
