@@ -8,15 +8,16 @@
 //! A multimodal checkpoint (`model_type` `gemma3`) has the same network under `text_config`; its vision tower and
 //! projector are not loaded.
 
-use mlx_core::{Array, Dtype};
+use mlx_core::Array;
 use mlx_nn::attention::{attend, merge_heads, split_heads};
-use mlx_nn::{Embedding, GatedMlp, Linear, RmsNorm, Rope, module};
+use mlx_nn::{Embedding, GatedMlp, Linear, RmsNorm, Rope, module, project};
 use serde::Deserialize;
 
 use crate::cache::{Cache, KvCache, Pass};
 use crate::config::{ConfigFile, LayerKind, activation};
 use crate::error::Result;
-use crate::model::{CausalLm, Spec, add_residual, dtype_of};
+use crate::model::{CausalLm, Spec, dtype_of};
+use crate::residual;
 use crate::rotary::{RopeParameters, Rotary};
 use crate::sizes::{Sizes, check_layers, name};
 
@@ -222,11 +223,11 @@ impl Attention {
 
     /// `x`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
-        let q = split_heads(&self.q_proj.forward(x)?, self.heads)?; // [B, H, L, E]
-        let k = split_heads(&self.k_proj.forward(x)?, self.kv_heads)?; // [B, K, L, E]
-        let v = split_heads(&self.v_proj.forward(x)?, self.kv_heads)?; // [B, K, L, E]
-        let q = self.rope.forward_within(&self.q_norm.forward(&q)?, cache.offset(), pass.length())?;
-        let k = self.rope.forward_within(&self.k_norm.forward(&k)?, cache.offset(), pass.length())?;
+        let [q, k, v] = project(x, [&self.q_proj, &self.k_proj, &self.v_proj])?;
+        let (offset, length) = (cache.offset(), pass.length());
+        let q = self.rope.heads(&q, self.heads, &self.q_norm, offset, length)?; // [B, H, L, E]
+        let k = self.rope.heads(&k, self.kv_heads, &self.k_norm, offset, length)?; // [B, K, L, E]
+        let v = split_heads(&v, self.kv_heads)?; // [B, K, L, E]
         let mask = pass.mask(cache);
         let (k, v) = cache.append(&k, &v)?; // [B, K, S, E]
         Ok(self.o_proj.forward(&merge_heads(&attend(&q, &k, &v, self.scale, mask)?)?)?)
@@ -267,9 +268,9 @@ impl Block {
 
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
         let attended = self.self_attn.forward(&self.input_layernorm.forward(x)?, pass, cache)?;
-        let x = add_residual(x, &self.post_attention_layernorm.forward(&attended)?)?;
+        let x = residual::add_normed(x, &attended, &self.post_attention_layernorm)?;
         let fed = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&x)?)?;
-        add_residual(&x, &self.post_feedforward_layernorm.forward(&fed)?)
+        residual::add_normed(&x, &fed, &self.post_feedforward_layernorm)
     }
 }
 
@@ -371,10 +372,9 @@ impl CausalLm for Gemma3 {
 
     fn head(&self, hidden: &Array) -> Result<Array> {
         let logits = match &self.lm_head {
-            Some(head) => head.forward(hidden)?,
-            None => self.model.embed_tokens.as_linear(hidden)?,
+            Some(head) => head.forward_wide(hidden)?,
+            None => self.model.embed_tokens.as_linear_wide(hidden)?,
         };
-        let logits = logits.astype(Dtype::Float32)?;
         match self.softcap {
             Some(cap) => Ok((&(&logits * (1.0 / cap))?.tanh()? * cap)?),
             None => Ok(logits),

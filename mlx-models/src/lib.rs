@@ -38,6 +38,7 @@ mod load;
 mod model;
 mod preset;
 mod prompt;
+mod residual;
 pub mod qwen3;
 mod rotary;
 mod session;

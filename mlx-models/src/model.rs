@@ -130,23 +130,6 @@ pub(crate) fn prefill(
     Err(Error::EmptyPrompt)
 }
 
-/// `x + y`, which in float16 is held within its range.
-///
-/// Gemma 3 was trained in bfloat16 and its residual stream grows beyond 65504, the largest float16; mlx-lm clamps
-/// it there, and so do we. A sum in any other dtype is left as it is.
-///
-/// # Errors
-/// [`Error::Core`] when the shapes do not fit.
-pub(crate) fn add_residual(x: &Array, y: &Array) -> Result<Array> {
-    if x.dtype() != Dtype::Float16 {
-        return Ok((x + y)?);
-    }
-    const LARGEST: f64 = 65504.0;
-    let sum = (&x.astype(Dtype::Float32)? + &y.astype(Dtype::Float32)?)?;
-    let (low, high) = (sum.scalar_like(-LARGEST)?, sum.scalar_like(LARGEST)?);
-    Ok(sum.clip(Some(&low), Some(&high))?.astype(Dtype::Float16)?)
-}
-
 /// The dtype that a network computes in: that of its norms, which are never packed.
 pub(crate) fn dtype_of(norm: &RmsNorm) -> Dtype {
     params::parameters(norm).first().map_or(Dtype::Float32, |(_, weight)| weight.dtype())

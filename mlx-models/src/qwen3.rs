@@ -4,15 +4,16 @@
 //! Source: arXiv:2505.09388. Shapes: B batch, L new and S visible tokens, D hidden, H heads, K key-value heads,
 //! E head size, V vocabulary.
 
-use mlx_core::{Array, Dtype};
+use mlx_core::Array;
 use mlx_nn::attention::{attend, merge_heads, split_heads};
-use mlx_nn::{Embedding, GatedMlp, Linear, RmsNorm, Rope, module};
+use mlx_nn::{Embedding, GatedMlp, Linear, RmsNorm, Rope, module, project};
 use serde::Deserialize;
 
 use crate::cache::{Cache, KvCache, Pass};
 use crate::config::{ConfigFile, LayerKind, activation};
 use crate::error::Result;
-use crate::model::{CausalLm, Spec, add_residual, dtype_of};
+use crate::model::{CausalLm, Spec, dtype_of};
+use crate::residual;
 use crate::rotary::{RopeParameters, Rotary};
 use crate::sizes::{Sizes, check_layers};
 
@@ -162,11 +163,11 @@ impl Attention {
 
     /// `x`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
-        let q = split_heads(&self.q_proj.forward(x)?, self.heads)?; // [B, H, L, E]
-        let k = split_heads(&self.k_proj.forward(x)?, self.kv_heads)?; // [B, K, L, E]
-        let v = split_heads(&self.v_proj.forward(x)?, self.kv_heads)?; // [B, K, L, E]
-        let q = self.rope.forward_within(&self.q_norm.forward(&q)?, cache.offset(), pass.length())?;
-        let k = self.rope.forward_within(&self.k_norm.forward(&k)?, cache.offset(), pass.length())?;
+        let [q, k, v] = project(x, [&self.q_proj, &self.k_proj, &self.v_proj])?;
+        let (offset, length) = (cache.offset(), pass.length());
+        let q = self.rope.heads(&q, self.heads, &self.q_norm, offset, length)?; // [B, H, L, E]
+        let k = self.rope.heads(&k, self.kv_heads, &self.k_norm, offset, length)?; // [B, K, L, E]
+        let v = split_heads(&v, self.kv_heads)?; // [B, K, L, E]
         let mask = pass.mask(cache);
         let (k, v) = cache.append(&k, &v)?; // [B, K, S, E]
         Ok(self.o_proj.forward(&merge_heads(&attend(&q, &k, &v, self.scale, mask)?)?)?)
@@ -186,8 +187,8 @@ module!(Block { self_attn, mlp, input_layernorm, post_attention_layernorm });
 impl Block {
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
         let attended = self.self_attn.forward(&self.input_layernorm.forward(x)?, pass, cache)?;
-        let x = add_residual(x, &attended)?;
-        add_residual(&x, &self.mlp.forward(&self.post_attention_layernorm.forward(&x)?)?)
+        let (x, normed) = residual::add_then_norm(x, &attended, &self.post_attention_layernorm)?;
+        residual::add_mlp(&x, &normed, &self.mlp)
     }
 }
 
@@ -276,11 +277,10 @@ impl CausalLm for Qwen3 {
     }
 
     fn head(&self, hidden: &Array) -> Result<Array> {
-        let logits = match &self.lm_head {
-            Some(head) => head.forward(hidden)?,
-            None => self.model.embed_tokens.as_linear(hidden)?,
-        };
-        Ok(logits.astype(Dtype::Float32)?)
+        Ok(match &self.lm_head {
+            Some(head) => head.forward_wide(hidden)?,
+            None => self.model.embed_tokens.as_linear_wide(hidden)?,
+        })
     }
 }
 

@@ -145,16 +145,7 @@ fn masks_are_no_larger_than_they_must_be() {
     assert!(matches!(cache.mask(9).unwrap(), CacheMask::Window(_)));
     let _ = cache.append(&keys(0, 6), &keys(0, 6)).unwrap();
     assert!(matches!(cache.mask(2).unwrap(), CacheMask::Causal));
-    let CacheMask::Window(mask) = cache.mask(5).unwrap() else { panic!("expected a window") };
-    assert_eq!((mask.shape(), mask.dtype()), (&[5, 11][..], Dtype::Bool));
-    let mask = mask.to_vec::<bool>().unwrap();
-    for query in 0..5 {
-        for key in 0..11 {
-            // The cache holds 6 tokens, all of them visible: query q stands at position 6 + q.
-            let (q, k) = (6 + query, key);
-            assert_eq!(mask[query * 11 + key], k <= q && q - k < 8, "query {q}, key {k}");
-        }
-    }
+    assert!(matches!(cache.mask(5).unwrap(), CacheMask::Window(8)));
     assert!(matches!(KvCache::full().mask(1).unwrap(), CacheMask::None));
     assert!(matches!(KvCache::full().mask(4000).unwrap(), CacheMask::Causal));
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Activations, elementwise, in the dtype of their input.
 
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use std::fmt;
 use std::str::FromStr;
 
-use mlx_core::{Array, Dtype};
+use mlx_core::{Array, fast};
 
 use crate::error::{Error, Result};
 
@@ -14,7 +13,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Core`] when an op fails.
 pub fn silu(x: &Array) -> Result<Array> {
-    Ok((x * &x.sigmoid()?)?)
+    Activation::Silu.forward(x)
 }
 
 /// `x · Φ(x)` with the normal distribution `Φ(x) = (1 + erf(x / √2)) / 2`. Source: arXiv:1606.08415.
@@ -22,10 +21,7 @@ pub fn silu(x: &Array) -> Result<Array> {
 /// # Errors
 /// [`Error::Core`] when an op fails.
 pub fn gelu(x: &Array) -> Result<Array> {
-    wide(x, |x| {
-        let phi = (&(x * &x.scalar_like(FRAC_1_SQRT_2)?)?.erf()? + 1.0f32)?;
-        Ok((&(x * 0.5f32)? * &phi)?)
-    })
+    Activation::Gelu.forward(x)
 }
 
 /// `x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) / 2`, transformers' `gelu_pytorch_tanh`. Source: arXiv:1606.08415.
@@ -33,13 +29,7 @@ pub fn gelu(x: &Array) -> Result<Array> {
 /// # Errors
 /// [`Error::Core`] when an op fails.
 pub fn gelu_tanh(x: &Array) -> Result<Array> {
-    // √(2/π) = (2/√π) / √2.
-    const SCALE: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
-    wide(x, |x| {
-        let cubic = (&(&x.square()? * &x.scalar_like(0.044_715 * SCALE)?)? + &x.scalar_like(SCALE)?)?;
-        let phi = (&(x * &cubic)?.tanh()? + 1.0f32)?;
-        Ok((&(x * 0.5f32)? * &phi)?)
-    })
+    Activation::GeluTanh.forward(x)
 }
 
 /// `x · σ(1.702 · x)`, a coarse GELU. Source: arXiv:1606.08415.
@@ -47,7 +37,7 @@ pub fn gelu_tanh(x: &Array) -> Result<Array> {
 /// # Errors
 /// [`Error::Core`] when an op fails.
 pub fn quick_gelu(x: &Array) -> Result<Array> {
-    wide(x, |x| Ok((x * &(x * &x.scalar_like(1.702)?)?.sigmoid()?)?))
+    Activation::QuickGelu.forward(x)
 }
 
 /// `max(x, 0)`.
@@ -55,7 +45,7 @@ pub fn quick_gelu(x: &Array) -> Result<Array> {
 /// # Errors
 /// [`Error::Core`] when an op fails.
 pub fn relu(x: &Array) -> Result<Array> {
-    Ok(x.maximum(&x.scalar_like(0.0)?)?)
+    Activation::Relu.forward(x)
 }
 
 /// `max(x, 0)²`. Source: arXiv:2109.08668.
@@ -63,7 +53,7 @@ pub fn relu(x: &Array) -> Result<Array> {
 /// # Errors
 /// [`Error::Core`] when an op fails.
 pub fn relu_squared(x: &Array) -> Result<Array> {
-    Ok(relu(x)?.square()?)
+    Activation::ReluSquared.forward(x)
 }
 
 /// `silu(gate) · up`, the heart of a SwiGLU layer. Source: arXiv:2002.05202.
@@ -80,14 +70,6 @@ pub fn swiglu(gate: &Array, up: &Array) -> Result<Array> {
 /// [`Error::Core`] when the shapes do not fit each other.
 pub fn geglu(gate: &Array, up: &Array) -> Result<Array> {
     Activation::GeluTanh.gated(gate, up)
-}
-
-/// Runs `body` in float32 where `x` is in half precision: sums like `1 + tanh(..)` lose all of a small value there.
-fn wide(x: &Array, body: impl FnOnce(&Array) -> Result<Array>) -> Result<Array> {
-    match x.dtype() {
-        dtype @ (Dtype::Float16 | Dtype::Bfloat16) => Ok(body(&x.astype(Dtype::Float32)?)?.astype(dtype)?),
-        _ => body(x),
-    }
 }
 
 /// An activation by the name that configs have for it.
@@ -118,14 +100,7 @@ impl Activation {
     /// # Errors
     /// [`Error::Core`] when an op fails.
     pub fn forward(self, x: &Array) -> Result<Array> {
-        match self {
-            Self::Silu => silu(x),
-            Self::Gelu => gelu(x),
-            Self::GeluTanh => gelu_tanh(x),
-            Self::QuickGelu => quick_gelu(x),
-            Self::Relu => relu(x),
-            Self::ReluSquared => relu_squared(x),
-        }
+        Ok(fast::Activation::from(self).apply(x)?)
     }
 
     /// The activation of `gate`, times `up`.
@@ -146,6 +121,19 @@ impl Activation {
             Self::QuickGelu => "quick_gelu",
             Self::Relu => "relu",
             Self::ReluSquared => "relu2",
+        }
+    }
+}
+
+impl From<Activation> for fast::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Silu => Self::Silu,
+            Activation::Gelu => Self::Gelu,
+            Activation::GeluTanh => Self::GeluTanh,
+            Activation::QuickGelu => Self::QuickGelu,
+            Activation::Relu => Self::Relu,
+            Activation::ReluSquared => Self::ReluSquared,
         }
     }
 }

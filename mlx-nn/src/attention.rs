@@ -64,7 +64,7 @@ pub fn attend(q: &Array, k: &Array, v: &Array, scale: f32, mask: Mask<'_>) -> Re
     }
     let converted;
     let mask = match mask {
-        Mask::Causal if l > s => {
+        Mask::Causal | Mask::Window(_) if l > s => {
             // The first queries would see nothing at all, and their softmax be a division of zero by zero.
             return Err(Error::input("attend", format!("at least {l} keys for {l} queries"), k.shape()));
         }

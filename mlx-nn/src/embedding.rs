@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Tables of vectors, dense or quantised.
 
+use mlx_core::fast::Projection;
 use mlx_core::{Array, Quantization};
 
 use crate::error::Result;
@@ -50,7 +51,15 @@ impl Embedding {
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) when the last axis is not `dim`.
     pub fn as_linear(&self, x: &Array) -> Result<Array> {
-        self.matrix.project("embedding", x, None)
+        self.matrix.project("embedding", x, |product| product)
+    }
+
+    /// As [`as_linear`](Self::as_linear), but in float32, as it was summed: logits.
+    ///
+    /// # Errors
+    /// As [`as_linear`](Self::as_linear).
+    pub fn as_linear_wide(&self, x: &Array) -> Result<Array> {
+        self.matrix.project("embedding", x, |product| Projection { wide: true, ..product })
     }
 
     /// How many vectors there are.

@@ -59,7 +59,7 @@ mod rope;
 pub use activation::Activation;
 pub use embedding::Embedding;
 pub use error::{Error, Misfit, Result, WeightErrors};
-pub use linear::Linear;
+pub use linear::{Linear, project};
 pub use mlp::GatedMlp;
 pub use module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
 pub use norm::{LayerNorm, RmsNorm};

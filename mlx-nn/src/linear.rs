@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Affine maps of the last axis, dense or quantised.
 
+use mlx_core::fast::{self, Activation, Projection};
 use mlx_core::{Array, Dtype, Quantization};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
 
@@ -43,7 +44,35 @@ impl Linear {
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) when the last axis is not `in`.
     pub fn forward(&self, x: &Array) -> Result<Array> {
-        self.matrix.project("linear", x, self.bias.as_ref())
+        self.matrix.project("linear", x, |product| Projection { bias: self.bias.as_ref(), ..product })
+    }
+
+    /// `residual + y`, summed before it is rounded: `[.., in]` and `[.., out]` → `[.., out]`, in the dtype of `x`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the last axis is not `in`, [`Error::Core`] when `residual` does not fit.
+    pub fn forward_add(&self, x: &Array, residual: &Array) -> Result<Array> {
+        let with = |product| Projection { bias: self.bias.as_ref(), add: Some(residual), ..product };
+        self.matrix.project("linear", x, with)
+    }
+
+    /// As [`forward`](Self::forward), but in float32, as it was summed: logits.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_wide(&self, x: &Array) -> Result<Array> {
+        self.matrix.project("linear", x, |product| Projection {
+            bias: self.bias.as_ref(),
+            wide: true,
+            ..product
+        })
+    }
+
+    /// `activation(y) · up(x)`: the heart of SwiGLU and GeGLU, where neither projection has a bias.
+    pub(crate) fn forward_gated(&self, x: &Array, activation: Activation, up: &Self) -> Result<Array> {
+        up.matrix.check("linear", x)?;
+        let with = |product| Projection { gate: Some((activation, up.matrix.weight())), ..product };
+        self.matrix.project("linear", x, with)
     }
 
     /// Width of the input.
@@ -83,6 +112,22 @@ impl Linear {
     pub(crate) fn bias_mut(&mut self) -> Option<&mut Array> {
         self.bias.as_mut()
     }
+}
+
+/// Several projections of the same `x` in one pass over it, such as queries, keys and values.
+///
+/// `[.., in]` → for each `[.., out]`, in the dtype of `x`.
+///
+/// # Errors
+/// [`Error::Input`] when the last axis is not `in`.
+pub fn project<const N: usize>(x: &Array, layers: [&Linear; N]) -> Result<[Array; N]> {
+    for layer in layers {
+        layer.matrix.check("linear", x)?;
+    }
+    let projections = layers
+        .map(|layer| Projection { bias: layer.bias.as_ref(), ..Projection::new(layer.matrix.weight()) });
+    let results = fast::project(x, &projections)?;
+    <[Array; N]>::try_from(results).map_err(|_| Error::config("project", "a result is missing"))
 }
 
 impl Module for Linear {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A weight matrix, dense or packed: what projections and embeddings have in common.
 
+use mlx_core::fast::{Projection, Weight};
 use mlx_core::{Array, Dtype, QuantMode, Quantization, dequantize};
 
 use crate::Module;
@@ -134,25 +135,33 @@ impl Matrix {
         }
     }
 
-    /// `x · Wᵀ (+ bias)` in the dtype of `x`: `[.., columns]` → `[.., rows]`.
-    pub(crate) fn project(&self, layer: &'static str, x: &Array, bias: Option<&Array>) -> Result<Array> {
-        if x.shape().last() != Some(&self.columns) {
-            return Err(Error::input(layer, format!("[.., {}]", self.columns), x.shape()));
+    /// The weight as a product takes it.
+    pub(crate) fn weight(&self) -> Weight<'_> {
+        match &self.storage {
+            Storage::Dense { weight } => Weight::Dense(weight),
+            Storage::Packed { weight, scales, biases, settings } => {
+                Weight::Packed { weight, scales, biases: biases.as_ref(), format: *settings }
+            }
         }
-        let y = match (&self.storage, bias) {
-            (Storage::Dense { weight }, None) => x.matmul(&weight.transpose()?)?,
-            (Storage::Dense { weight }, Some(bias)) => {
-                mlx_core::addmm(bias, x, &weight.transpose()?, 1.0, 1.0)?
-            }
-            (Storage::Packed { weight, scales, biases, settings }, _) => {
-                let y = x.quantized_matmul(weight, scales, biases.as_ref(), true, *settings)?;
-                match bias {
-                    Some(bias) => (&y + bias)?,
-                    None => y,
-                }
-            }
-        };
-        like(y, x)
+    }
+
+    /// Checks that `x` is `[.., columns]`.
+    pub(crate) fn check(&self, layer: &'static str, x: &Array) -> Result<()> {
+        match x.shape().last() == Some(&self.columns) {
+            true => Ok(()),
+            false => Err(Error::input(layer, format!("[.., {}]", self.columns), x.shape())),
+        }
+    }
+
+    /// `x · Wᵀ` and what `with` adds on top: `[.., columns]` → `[.., rows]`.
+    pub(crate) fn project<'a>(
+        &'a self,
+        layer: &'static str,
+        x: &Array,
+        with: impl FnOnce(Projection<'a>) -> Projection<'a>,
+    ) -> Result<Array> {
+        self.check(layer, x)?;
+        only(mlx_core::fast::project(x, &[with(Projection::new(self.weight()))])?)
     }
 
     /// The rows that `ids` name, `[..]` → `[.., columns]`. Of a packed matrix only these are unpacked.
@@ -199,4 +208,10 @@ pub(crate) fn like(y: Array, x: &Array) -> Result<Array> {
         return Ok(y);
     }
     Ok(y.astype(dtype)?)
+}
+
+/// The one result of a product.
+pub(crate) fn only(results: Vec<Array>) -> Result<Array> {
+    let [result] = <[Array; 1]>::try_from(results).map_err(|_| Error::config("project", "no result"))?;
+    Ok(result)
 }

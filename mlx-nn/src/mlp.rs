@@ -39,7 +39,19 @@ impl GatedMlp {
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) when the last axis is not `dim`.
     pub fn forward(&self, x: &Array) -> Result<Array> {
-        let (gate, up) = (self.gate_proj.forward(x)?, self.up_proj.forward(x)?);
-        self.down_proj.forward(&self.activation.gated(&gate, &up)?)
+        self.down_proj.forward(&self.inner(x)?)
+    }
+
+    /// `residual + forward(x)`, summed before it is rounded.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_add(&self, x: &Array, residual: &Array) -> Result<Array> {
+        self.down_proj.forward_add(&self.inner(x)?, residual)
+    }
+
+    /// `activation(gate(x)) · up(x)`: `[.., inner]`.
+    fn inner(&self, x: &Array) -> Result<Array> {
+        self.gate_proj.forward_gated(x, self.activation.into(), &self.up_proj)
     }
 }

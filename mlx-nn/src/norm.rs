@@ -1,30 +1,25 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Norms over the last axis, in float32 whatever the input.
 
-use std::cell::OnceCell;
-
 use mlx_core::{Array, Dtype, fast};
 
 use crate::error::{Error, Result, positive};
 use crate::matrix::like;
 use crate::module;
-use crate::module::{Module, ParamPath, Visitor, VisitorMut};
 
 /// Root-mean-square norm: `x / √(mean x² + eps) · w`.
 ///
 /// Parameter: `weight` `[dim]`. Source: arXiv:1910.07467.
 ///
-/// Two orders of rounding are in use for half precision, and checkpoints were trained with one of them.
-/// [`RmsNorm::new`] rounds the normalised `x` to its dtype and then multiplies by `w`, as Llama and Qwen do.
-/// [`RmsNorm::gemma`] keeps float32 throughout, multiplies by `1 + w`, and rounds once.
+/// In Gemma's form, [`RmsNorm::gemma`], the factor is `1 + w`. All of it is in float32 and rounded once.
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
     weight: Array,
     eps: f32,
-    gemma: bool,
-    // `1 + weight` in float32, formed on first use. Whoever may change `weight` empties it.
-    shifted: OnceCell<Array>,
+    // What is added to the weight: 1 in Gemma's form.
+    shift: f32,
 }
+module!(RmsNorm { weight });
 
 impl RmsNorm {
     /// A norm of `dim` values; the weight is one.
@@ -33,7 +28,7 @@ impl RmsNorm {
     /// [`Error::Config`](crate::Error::Config) when `dim` is not positive, or `eps` negative or not finite.
     pub fn new(dim: i32, eps: f32) -> Result<Self> {
         let weight = Array::ones(&[positive("dim", dim)?], Dtype::Float32)?;
-        Ok(Self { weight, eps: epsilon(eps)?, gemma: false, shifted: OnceCell::new() })
+        Ok(Self { weight, eps: epsilon(eps)?, shift: 0.0 })
     }
 
     /// Gemma's norm of `dim` values, which multiplies by `1 + weight`; the weight is zero.
@@ -42,7 +37,7 @@ impl RmsNorm {
     /// As [`new`](Self::new).
     pub fn gemma(dim: i32, eps: f32) -> Result<Self> {
         let weight = Array::zeros(&[positive("dim", dim)?], Dtype::Float32)?;
-        Ok(Self { weight, eps: epsilon(eps)?, gemma: true, shifted: OnceCell::new() })
+        Ok(Self { weight, eps: epsilon(eps)?, shift: 1.0 })
     }
 
     /// `[.., dim]` → the same, in the dtype of `x`.
@@ -51,31 +46,31 @@ impl RmsNorm {
     /// [`Error::Input`](crate::Error::Input) when the last axis is not `dim`.
     pub fn forward(&self, x: &Array) -> Result<Array> {
         check("rms norm", x, &self.weight)?;
-        let y = match self.gemma {
-            false => fast::rms_norm(x, Some(&self.weight), self.eps)?,
-            // A float32 weight makes the whole op float32.
-            true => fast::rms_norm(x, Some(self.shifted()?), self.eps)?,
-        };
-        like(y, x)
+        Ok(fast::norm(x, &self.as_norm())?)
     }
 
-    fn shifted(&self) -> Result<&Array> {
-        if let Some(shifted) = self.shifted.get() {
-            return Ok(shifted);
-        }
-        let shifted = (&self.weight.astype(Dtype::Float32)? + 1.0f32)?;
-        Ok(self.shifted.get_or_init(|| shifted))
-    }
-}
-
-impl Module for RmsNorm {
-    fn visit<'a>(&'a self, path: &mut ParamPath, visitor: &mut dyn Visitor<'a>) {
-        path.within("weight", |path| self.weight.visit(path, visitor));
+    /// `x + y`, a residual stream, and the norm of that sum: `[.., dim]` each.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) when the last axis is not `dim`, [`Error::Core`](crate::Error::Core) when
+    /// `x` and `y` differ in shape or dtype.
+    pub fn forward_sum(&self, x: &Array, y: &Array) -> Result<(Array, Array)> {
+        check("rms norm", x, &self.weight)?;
+        Ok(fast::add_norm(x, y, &self.as_norm())?)
     }
 
-    fn visit_mut(&mut self, path: &mut ParamPath, visitor: &mut dyn VisitorMut) -> Result<()> {
-        self.shifted.take();
-        path.within("weight", |path| self.weight.visit_mut(path, visitor))
+    /// `residual + forward(x)`: `[.., dim]`.
+    ///
+    /// # Errors
+    /// As [`forward_sum`](Self::forward_sum).
+    pub fn forward_add(&self, x: &Array, residual: &Array) -> Result<Array> {
+        check("rms norm", x, &self.weight)?;
+        Ok(fast::norm_add(residual, x, &self.as_norm())?)
+    }
+
+    /// The norm as ops take it.
+    pub(crate) fn as_norm(&self) -> fast::Norm<'_> {
+        fast::Norm { weight: &self.weight, shift: self.shift, eps: self.eps }
     }
 }
 

@@ -12,6 +12,7 @@ use std::f64::consts::PI;
 use mlx_core::fast::{self, RopeOptions};
 use mlx_core::{Array, Dtype};
 
+use crate::RmsNorm;
 use crate::error::{Error, Result, positive};
 
 /// What a [`Rope`] is made from.
@@ -191,22 +192,49 @@ impl Rope {
         if size != self.config.head_dim {
             return Err(Error::input("rope", format!("[.., H, L, {}]", self.config.head_dim), x.shape()));
         }
-        let end = if offset < 0 { None } else { offset.checked_add(new) };
-        let end =
-            end.ok_or_else(|| Error::config("offset", format!("expected a position, found {offset}")))?;
-        let options = RopeOptions {
-            dims: self.dims,
-            traditional: self.config.traditional,
-            base: None,
-            scale: 1.0,
-            freqs: Some(self.periods(end.max(length))?),
-        };
+        let options = self.options(new, offset, length)?;
         let Some(attention) = &self.attention else {
             return Ok(fast::rope(x, &options, offset)?);
         };
         // In float32, so that half precision is rounded once.
         let wide = fast::rope(&x.astype(Dtype::Float32)?, &options, offset)?;
         Ok((&wide * attention)?.astype(x.dtype())?)
+    }
+
+    /// Queries or keys as attention takes them: `[B, L, H·E]` split into heads, each normed and then turned, as
+    /// [`forward_within`](Self::forward_within) does it. `[B, H, L, E]`, in the dtype of `x`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when `x` has not three axes, the last of them `heads` times E; [`Error::Config`] as for
+    /// [`forward`](Self::forward).
+    pub fn heads(&self, x: &Array, heads: i32, norm: &RmsNorm, offset: i32, length: i32) -> Result<Array> {
+        let size = self.config.head_dim;
+        let &[_, new, width] = x.shape() else {
+            return Err(Error::input("rope", "[B, L, H·E]", x.shape()));
+        };
+        if heads.checked_mul(size) != Some(width) {
+            return Err(Error::input("rope", format!("[B, L, {heads} · {size}]"), x.shape()));
+        }
+        if self.attention.is_some() {
+            let split = crate::attention::split_heads(x, heads)?;
+            return self.forward_within(&norm.forward(&split)?, offset, length);
+        }
+        let options = self.options(new, offset, length)?;
+        Ok(fast::rope_heads(x, heads, Some(&norm.as_norm()), &options, offset)?)
+    }
+
+    /// How `new` tokens from `offset` on turn in a text of at least `length` tokens.
+    fn options(&self, new: i32, offset: i32, length: i32) -> Result<RopeOptions> {
+        let end = if offset < 0 { None } else { offset.checked_add(new) };
+        let end =
+            end.ok_or_else(|| Error::config("offset", format!("expected a position, found {offset}")))?;
+        Ok(RopeOptions {
+            dims: self.dims,
+            traditional: self.config.traditional,
+            base: None,
+            scale: 1.0,
+            freqs: Some(self.periods(end.max(length))?),
+        })
     }
 
     /// What [`forward`](Self::forward) was made from.

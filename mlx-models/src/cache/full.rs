@@ -2,6 +2,7 @@
 //! A cache that keeps every token.
 
 use mlx_core::Array;
+use mlx_core::fast::KvBuffer;
 
 use super::{check, grown, round_up, tokens};
 use crate::error::Result;
@@ -10,7 +11,7 @@ use crate::error::Result;
 #[derive(Clone, Debug, Default)]
 pub struct FullCache {
     /// Keys and values, `[B, K, capacity, E]` each, of which the first `offset` tokens are filled.
-    buffers: Option<(Array, Array)>,
+    buffer: Option<KvBuffer>,
     offset: i32,
 }
 
@@ -23,20 +24,22 @@ impl FullCache {
 
     /// As [`KvCache::append`](super::KvCache::append).
     pub(super) fn append(&mut self, keys: &Array, values: &Array) -> Result<(Array, Array)> {
-        let length = check(self.buffers.as_ref().map(|(keys, _)| keys), keys, values)?;
-        let (start, stop) = (self.offset, self.offset + length);
-        let write = |buffer: Option<&Array>, new: &Array| -> Result<Array> {
-            let buffer = match buffer {
-                Some(buffer) if buffer.dim(2)? >= stop => buffer.clone(),
-                Some(buffer) => grown(Some(&tokens(buffer, 0, start)?), new, round_up(stop))?,
-                None => grown(None, new, round_up(stop))?,
-            };
-            Ok(buffer.slice_update_axis(new, 2, start, stop)?)
+        let length = check(self.buffer.as_ref().map(KvBuffer::keys), keys, values)?;
+        let stop = self.offset + length;
+        let mut buffer = match &self.buffer {
+            Some(buffer) if buffer.capacity() >= stop => buffer.clone(),
+            Some(buffer) => {
+                let kept = |array: &Array| tokens(array, 0, self.offset);
+                let k = grown(Some(&kept(buffer.keys())?), keys, round_up(stop))?;
+                KvBuffer::new(k, grown(Some(&kept(buffer.values())?), values, round_up(stop))?, self.offset)?
+            }
+            None => {
+                let capacity = round_up(stop);
+                KvBuffer::new(grown(None, keys, capacity)?, grown(None, values, capacity)?, 0)?
+            }
         };
-        let k = write(self.buffers.as_ref().map(|(keys, _)| keys), keys)?;
-        let v = write(self.buffers.as_ref().map(|(_, values)| values), values)?;
-        let visible = (tokens(&k, 0, stop)?, tokens(&v, 0, stop)?);
-        self.buffers = Some((k, v));
+        let visible = buffer.append(keys, values, self.offset, 0)?;
+        self.buffer = Some(buffer);
         self.offset = stop;
         Ok(visible)
     }
@@ -46,6 +49,6 @@ impl FullCache {
     }
 
     pub(super) fn buffers(&self) -> (Option<&Array>, Option<&Array>) {
-        (self.buffers.as_ref().map(|(keys, _)| keys), self.buffers.as_ref().map(|(_, values)| values))
+        (self.buffer.as_ref().map(KvBuffer::keys), self.buffer.as_ref().map(KvBuffer::values))
     }
 }

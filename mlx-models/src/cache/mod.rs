@@ -16,7 +16,6 @@ pub use rotating::RotatingCache;
 
 use mlx_core::Array;
 use mlx_core::fast::Mask;
-use mlx_nn::attention::sliding_mask;
 
 use crate::config::LayerKind;
 use crate::error::{Error, Result};
@@ -82,7 +81,7 @@ impl KvCache {
         match self {
             Self::Full(_) => Ok(CacheMask::Causal),
             Self::Rotating(cache) if cache.visible() + l <= cache.window() => Ok(CacheMask::Causal),
-            Self::Rotating(cache) => Ok(CacheMask::Window(sliding_mask(l, cache.visible(), cache.window())?)),
+            Self::Rotating(cache) => Ok(CacheMask::Window(cache.window())),
         }
     }
 
@@ -127,8 +126,8 @@ pub enum CacheMask {
     None,
     /// A token sees those before it and itself.
     Causal,
-    /// True where a query, `[L, S]`, sees a key: before it or itself, and within the window.
-    Window(Array),
+    /// A token sees itself and so many before it that they make up the window.
+    Window(i32),
 }
 
 impl CacheMask {
@@ -138,7 +137,7 @@ impl CacheMask {
         match self {
             Self::None => Mask::None,
             Self::Causal => Mask::Causal,
-            Self::Window(mask) => Mask::Bool(mask),
+            Self::Window(window) => Mask::Window(*window),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! A cache for layers with a sliding window.
 
 use mlx_core::Array;
+use mlx_core::fast::KvBuffer;
 
 use super::{STEP, check, grown, round_up, tokens};
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct RotatingCache {
     /// Keys and values, `[B, K, capacity, E]` each, of which the first `held` tokens are filled.
-    buffers: Option<(Array, Array)>,
+    buffer: Option<KvBuffer>,
     /// How many tokens are in the buffers; the last of them is at position `offset - 1`.
     held: i32,
     offset: i32,
@@ -33,7 +34,7 @@ impl RotatingCache {
             let message = format!("expected at least 1, found {window}");
             return Err(Error::Argument { argument: "sliding_window", message });
         }
-        Ok(Self { buffers: None, held: 0, offset: 0, window })
+        Ok(Self { buffer: None, held: 0, offset: 0, window })
     }
 
     /// How many tokens went in.
@@ -56,12 +57,9 @@ impl RotatingCache {
 
     /// As [`KvCache::append`](super::KvCache::append).
     pub(super) fn append(&mut self, keys: &Array, values: &Array) -> Result<(Array, Array)> {
-        let length = check(self.buffers.as_ref().map(|(keys, _)| keys), keys, values)?;
+        let length = check(self.buffer.as_ref().map(KvBuffer::keys), keys, values)?;
         let visible = self.visible();
-        let capacity = match &self.buffers {
-            Some((keys, _)) => keys.dim(2)?,
-            None => 0,
-        };
+        let capacity = self.buffer.as_ref().map_or(0, KvBuffer::capacity);
         let reserve = (self.window - 1).saturating_add(STEP);
         // Where to write, how many of the held tokens stay in front, and how large the buffers become.
         let (kept, capacity) = if self.held + length <= capacity {
@@ -72,18 +70,17 @@ impl RotatingCache {
             (reserve, reserve + length + STEP - 1)
         };
         let stop = kept + length;
-        let write = |buffer: Option<&Array>, new: &Array| -> Result<Array> {
-            let buffer = match buffer {
-                Some(buffer) if kept == self.held && buffer.dim(2)? == capacity => buffer.clone(),
-                Some(buffer) => grown(Some(&tokens(buffer, self.held - kept, self.held)?), new, capacity)?,
-                None => grown(None, new, capacity)?,
-            };
-            Ok(buffer.slice_update_axis(new, 2, kept, stop)?)
+        let mut buffer = match &self.buffer {
+            Some(buffer) if kept == self.held && buffer.capacity() == capacity => buffer.clone(),
+            Some(buffer) => {
+                let rest = |array: &Array| tokens(array, self.held - kept, self.held);
+                let k = grown(Some(&rest(buffer.keys())?), keys, capacity)?;
+                KvBuffer::new(k, grown(Some(&rest(buffer.values())?), values, capacity)?, kept)?
+            }
+            None => KvBuffer::new(grown(None, keys, capacity)?, grown(None, values, capacity)?, 0)?,
         };
-        let k = write(self.buffers.as_ref().map(|(keys, _)| keys), keys)?;
-        let v = write(self.buffers.as_ref().map(|(_, values)| values), values)?;
-        let seen = (tokens(&k, kept - visible, stop)?, tokens(&v, kept - visible, stop)?);
-        self.buffers = Some((k, v));
+        let seen = buffer.append(keys, values, kept, kept - visible)?;
+        self.buffer = Some(buffer);
         self.held = stop;
         self.offset += length;
         Ok(seen)
@@ -101,6 +98,6 @@ impl RotatingCache {
     }
 
     pub(super) fn buffers(&self) -> (Option<&Array>, Option<&Array>) {
-        (self.buffers.as_ref().map(|(keys, _)| keys), self.buffers.as_ref().map(|(_, values)| values))
+        (self.buffer.as_ref().map(KvBuffer::keys), self.buffer.as_ref().map(KvBuffer::values))
     }
 }
