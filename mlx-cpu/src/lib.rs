@@ -22,8 +22,13 @@ pub mod softmax;
 
 mod error;
 mod isa;
+mod rows;
 mod scratch;
 mod simd;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Error, Result};
 pub use isa::{Isa, check};
+pub use rows::{Rows, RowsMut};
+pub use simd::Element;

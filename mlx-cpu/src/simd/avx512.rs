@@ -155,6 +155,14 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x) }
     }
     #[inline(always)]
+    fn where_nan(self, a: V, x: V, y: V) -> V {
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), y, x) }
+    }
+    #[inline(always)]
+    fn swap_pairs(self, a: V) -> V {
+        unsafe { _mm512_permute_ps::<0b10_11_00_01>(a) }
+    }
+    #[inline(always)]
     fn sum(self, v: V) -> f32 {
         unsafe { _mm512_reduce_add_ps(v) }
     }

@@ -19,6 +19,7 @@ mod neon;
 use half::{bf16, f16};
 
 use crate::Isa;
+use crate::scratch::Plain;
 pub(crate) use exp::{exp, sigmoid, tanh};
 pub(crate) use portable::Portable;
 
@@ -75,6 +76,10 @@ pub(crate) trait Simd: Copy + 'static {
     fn pow2(self, n: Self::V) -> Self::V;
     /// Lane by lane: `x` where `a < b`, else `y` (also where one is NaN).
     fn where_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// Lane by lane: `x` where `a` is NaN, else `y`.
+    fn where_nan(self, a: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// Each two lanes change places: 1, 0, 3, 2 and so on.
+    fn swap_pairs(self, a: Self::V) -> Self::V;
     /// The sum of all lanes, in an order that does not change.
     fn sum(self, v: Self::V) -> f32;
     /// The largest of all lanes; unspecified where one is NaN.
@@ -90,6 +95,25 @@ pub(crate) trait Scalar: Copy + Send + Sync + 'static {
     unsafe fn store_n<S: Simd>(s: S, p: *mut Self, v: S::V, n: usize);
     fn to_f32(self) -> f32;
     fn from_f32(x: f32) -> Self;
+}
+
+/// The element types of kernels: `f32`, `bf16` and `f16`. Whatever the type, kernels compute in float32, and round to
+/// nearest even when they store.
+#[expect(private_bounds, reason = "nobody else can implement it")]
+pub trait Element: Scalar + Plain {}
+impl Element for f32 {}
+impl Element for bf16 {}
+impl Element for f16 {}
+
+/// `v` rounded to what `T` can hold.
+#[inline(always)]
+pub(crate) fn rounded<T: Scalar, S: Simd>(s: S, v: S::V) -> S::V {
+    let mut buffer = [T::ZERO; 16];
+    // SAFETY: a vector has sixteen lanes at most.
+    unsafe {
+        T::store(s, buffer.as_mut_ptr(), v);
+        T::load(s, buffer.as_ptr())
+    }
 }
 
 macro_rules! scalar {
@@ -130,6 +154,91 @@ macro_rules! scalar {
 scalar!(f32, 0.0, load, load_n, store, store_n, std::convert::identity, std::convert::identity);
 scalar!(bf16, bf16::ZERO, load_bf16, load_bf16_n, store_bf16, store_bf16_n, bf16::to_f32, bf16::from_f32);
 scalar!(f16, f16::ZERO, load_f16, load_f16_n, store_f16, store_f16_n, f16::to_f32, f16::from_f32);
+
+/// The first `n ≤ LANES` elements, the rest 0.
+///
+/// # Safety
+/// The pointer has `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn load<T: Scalar, S: Simd>(s: S, p: *const T, n: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe { if n == S::LANES { T::load(s, p) } else { T::load_n(s, p, n) } }
+}
+
+/// Stores the first `n ≤ LANES` elements.
+///
+/// # Safety
+/// The pointer has room for `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn store<T: Scalar, S: Simd>(s: S, p: *mut T, v: S::V, n: usize) {
+    // SAFETY: the caller's.
+    unsafe { if n == S::LANES { T::store(s, p, v) } else { T::store_n(s, p, v, n) } }
+}
+
+/// Runs `body` with the first index `i` and the number `m` of the elements of each vector that `n` elements fill, the
+/// last one perhaps in part.
+macro_rules! each {
+    ($simd:ty, $n:expr, |$i:ident, $m:ident| $body:block) => {{
+        let n: usize = $n;
+        let mut $i = 0usize;
+        while n - $i >= <$simd>::LANES {
+            let $m = <$simd>::LANES;
+            $body
+            $i += <$simd>::LANES;
+        }
+        if $i < n {
+            let $m = n - $i;
+            $body
+        }
+    }};
+}
+
+/// Folds as [`each!`] runs, into four accumulators in turn, and gives these.
+macro_rules! fold {
+    ($simd:ty, $n:expr, $first:expr, |$i:ident, $m:ident, $acc:ident| $value:expr) => {{
+        let n: usize = $n;
+        let mut accs = [$first; 4];
+        let mut at = 0usize;
+        while n - at >= 4 * <$simd>::LANES {
+            {
+                let ($i, $m, $acc) = (at, <$simd>::LANES, accs[0]);
+                accs[0] = $value;
+            }
+            {
+                let ($i, $m, $acc) = (at + <$simd>::LANES, <$simd>::LANES, accs[1]);
+                accs[1] = $value;
+            }
+            {
+                let ($i, $m, $acc) = (at + 2 * <$simd>::LANES, <$simd>::LANES, accs[2]);
+                accs[2] = $value;
+            }
+            {
+                let ($i, $m, $acc) = (at + 3 * <$simd>::LANES, <$simd>::LANES, accs[3]);
+                accs[3] = $value;
+            }
+            at += 4 * <$simd>::LANES;
+        }
+        while n - at >= <$simd>::LANES {
+            let ($i, $m, $acc) = (at, <$simd>::LANES, accs[0]);
+            accs[0] = $value;
+            at += <$simd>::LANES;
+        }
+        if at < n {
+            let ($i, $m, $acc) = (at, n - at, accs[1]);
+            accs[1] = $value;
+        }
+        accs
+    }};
+}
+
+/// Folds from 0, and gives the sum of the lanes of all accumulators.
+macro_rules! total {
+    ($s:ident: $simd:ty, $n:expr, |$i:ident, $m:ident, $sum:ident| $value:expr) => {{
+        let [a, b, c, d] = $crate::simd::fold!($simd, $n, $s.splat(0.0), |$i, $m, $sum| $value);
+        $s.sum($s.add($s.add(a, b), $s.add(c, d)))
+    }};
+}
+pub(crate) use {each, fold, total};
 
 /// The work of a kernel, for any instruction set.
 pub(crate) trait Kernel {

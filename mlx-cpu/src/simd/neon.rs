@@ -162,6 +162,14 @@ impl Simd for Neon {
         unsafe { vbslq_f32(vcltq_f32(a, b), x, y) }
     }
     #[inline(always)]
+    fn where_nan(self, a: V, x: V, y: V) -> V {
+        unsafe { vbslq_f32(vceqq_f32(a, a), y, x) }
+    }
+    #[inline(always)]
+    fn swap_pairs(self, a: V) -> V {
+        unsafe { vrev64q_f32(a) }
+    }
+    #[inline(always)]
     fn sum(self, v: V) -> f32 {
         unsafe { vaddvq_f32(v) }
     }

@@ -124,6 +124,14 @@ impl Simd for Portable {
         lanes!(i => if a[i] < b[i] { x[i] } else { y[i] })
     }
     #[inline(always)]
+    fn where_nan(self, a: V, x: V, y: V) -> V {
+        lanes!(i => if a[i].is_nan() { x[i] } else { y[i] })
+    }
+    #[inline(always)]
+    fn swap_pairs(self, a: V) -> V {
+        [a[1], a[0], a[3], a[2]]
+    }
+    #[inline(always)]
     fn sum(self, v: V) -> f32 {
         (v[0] + v[2]) + (v[1] + v[3])
     }
