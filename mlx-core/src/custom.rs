@@ -402,6 +402,12 @@ pub(crate) trait RawOp: Send + Sync + 'static {
         Err(no_vjp(self.name()))
     }
 
+    /// `tangents` of the inputs that `argnums` names, pushed forward to each output.
+    fn jvp(&self, primals: &[Array], tangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
+        let _ = (primals, tangents, argnums);
+        Err(Error::Mlx { op: text(self.name()), message: "has no jvp".to_owned() })
+    }
+
     /// See [`CpuOp::is_equivalent`].
     fn is_equivalent(&self, other: &Self) -> bool {
         let _ = other;
@@ -522,7 +528,7 @@ pub(crate) fn apply_raw<O: RawOp, const N: usize>(
 }
 
 /// Puts `op` into the graph with any number of outputs.
-fn apply_to<O: RawOp>(op: O, inputs: &[&Array], outputs: &[Spec<'_>]) -> Result<Vec<Array>> {
+pub(crate) fn apply_to<O: RawOp>(op: O, inputs: &[&Array], outputs: &[Spec<'_>]) -> Result<Vec<Array>> {
     let specs = outputs.iter().map(|spec| spec.to_raw(op.name())).collect::<Result<Vec<_>>>()?;
     let mut slots = vec![NO_ARRAY; specs.len()];
     let done = submit(op, inputs, &specs, &mut slots);
@@ -603,7 +609,7 @@ impl<O: RawOp> Table<O> {
     const TABLE: &'static sys::mlx_custom_table = &sys::mlx_custom_table {
         eval: Some(eval::<O>),
         vjp: Some(vjp::<O>),
-        jvp: None,
+        jvp: Some(jvp::<O>),
         vmap: None,
         output_shapes: Some(output_shapes::<O>),
         is_equivalent: Some(is_equivalent::<O>),
@@ -694,6 +700,33 @@ unsafe extern "C" fn vjp<O: RawOp>(
         let pulled = VectorArray::from_arrays(&pulled)?;
         // SAFETY: by this function's contract; the slot shares the arrays of `pulled`.
         unsafe { call!(mlx_vector_array_set(res, pulled.as_raw())) }
+    })
+}
+
+/// # Safety
+/// As [`vjp`].
+unsafe extern "C" fn jvp<O: RawOp>(
+    state: *const c_void,
+    primals: sys::mlx_vector_array,
+    tangents: sys::mlx_vector_array,
+    argnums: *const c_int,
+    argnums_num: usize,
+    res: *mut sys::mlx_vector_array,
+) -> c_int {
+    guard(|| {
+        let _inside = Inside::new();
+        // SAFETY: by this function's contract.
+        let (op, argnums, [primals, tangents]) = unsafe {
+            (
+                &(*state.cast::<State<O>>()).op,
+                ffi::slice(argnums, argnums_num),
+                [primals, tangents].map(|raw| VectorArray::lent(raw)),
+            )
+        };
+        let argnums: Vec<usize> = argnums.iter().filter_map(|&n| usize::try_from(n).ok()).collect();
+        let pushed = VectorArray::from_arrays(&op.jvp(&primals?, &tangents?, &argnums)?)?;
+        // SAFETY: by this function's contract; the slot shares the arrays of `pushed`.
+        unsafe { call!(mlx_vector_array_set(res, pushed.as_raw())) }
     })
 }
 

@@ -63,7 +63,7 @@ fn normal<S: Simd>(s: S, x: S::V) -> S::V {
 }
 
 /// A function of one number.
-trait Unary: Copy + Send + Sync {
+pub(crate) trait Unary: Copy + Send + Sync {
     /// Must be `#[inline(always)]`.
     fn apply<S: Simd>(self, s: S, x: S::V) -> S::V;
     /// The derivative.
@@ -73,7 +73,7 @@ trait Unary: Copy + Send + Sync {
 macro_rules! unary {
     ($($name:ident: |$s:ident, $x:ident| $value:expr, $slope:expr;)+) => {$(
         #[derive(Clone, Copy)]
-        struct $name;
+        pub(crate) struct $name;
         impl Unary for $name {
             #[inline(always)]
             fn apply<S: Simd>(self, $s: S, $x: S::V) -> S::V {
@@ -275,33 +275,35 @@ pub fn cast<A: Element, B: Element>(isa: Isa, x: &[A], out: &mut [B]) -> Result<
 macro_rules! with_activation {
     ($activation:expr, |$a:ident| $body:expr) => {
         match $activation {
-            Activation::Silu => {
-                let $a = Silu;
+            $crate::elementwise::Activation::Silu => {
+                let $a = $crate::elementwise::Silu;
                 $body
             }
-            Activation::Gelu => {
-                let $a = Gelu;
+            $crate::elementwise::Activation::Gelu => {
+                let $a = $crate::elementwise::Gelu;
                 $body
             }
-            Activation::GeluTanh => {
-                let $a = GeluTanh;
+            $crate::elementwise::Activation::GeluTanh => {
+                let $a = $crate::elementwise::GeluTanh;
                 $body
             }
-            Activation::QuickGelu => {
-                let $a = QuickGelu;
+            $crate::elementwise::Activation::QuickGelu => {
+                let $a = $crate::elementwise::QuickGelu;
                 $body
             }
-            Activation::Relu => {
-                let $a = Relu;
+            $crate::elementwise::Activation::Relu => {
+                let $a = $crate::elementwise::Relu;
                 $body
             }
-            Activation::ReluSquared => {
-                let $a = ReluSquared;
+            $crate::elementwise::Activation::ReluSquared => {
+                let $a = $crate::elementwise::ReluSquared;
                 $body
             }
         }
     };
 }
+
+pub(crate) use with_activation;
 
 /// How much more an activation is than a load and a store.
 const COST: usize = 3;

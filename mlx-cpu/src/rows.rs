@@ -53,6 +53,24 @@ impl<'a, T> Rows<'a, T> {
         self.width
     }
 
+    /// How far it is from one row to the next, in elements.
+    #[must_use]
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// All elements one after the other; copied where there are gaps.
+    pub(crate) fn to_flat(self) -> std::borrow::Cow<'a, [T]>
+    where
+        T: Clone,
+    {
+        if self.stride == self.width || self.rows <= 1 {
+            let len = if self.rows == 0 { 0 } else { self.rows * self.width };
+            return std::borrow::Cow::Borrowed(&self.data[..len]);
+        }
+        std::borrow::Cow::Owned((0..self.rows).flat_map(|i| self.row(i).iter().cloned()).collect())
+    }
+
     /// The row `i`.
     ///
     /// # Panics

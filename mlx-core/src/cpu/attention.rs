@@ -103,7 +103,7 @@ fn compute<T: kernel::Element + Copy>(
         (MaskKind::Array, [mask, rest @ ..]) => (Some(mask), rest.first()),
         (_, rest) => (None, rest.first()),
     };
-    let (q_held, k_held, v_held) = (HeldOperand::of(q)?, HeldOperand::of(k)?, HeldOperand::of(v)?);
+    let (q_held, k_held, v_held) = (HeldOperand::<T>::of(q)?, HeldOperand::<T>::of(k)?, HeldOperand::<T>::of(v)?);
     let held_mask = mask_view.map(|mask| HeldMask::of(mask, [batch, heads, queries, keys])).transpose()?;
     let sinks = sinks.map(super::norm::HeldWeight::of).transpose()?.map(|sinks| sinks.to_floats());
     let attention = kernel::Attention {

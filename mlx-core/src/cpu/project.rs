@@ -16,7 +16,7 @@ use crate::fast::{Activation, Projection, Weight};
 use crate::{Array, Dtype, QuantMode, Quantization};
 
 /// `x` through every projection, or nothing where plain ops shall see to it. The shapes fit.
-pub(crate) fn project(x: &Array, parts: &[Projection<'_>]) -> Option<Result<Vec<Array>>> {
+pub(crate) fn project<'a>(x: &'a Array, parts: &[Projection<'a>]) -> Option<Result<Vec<Array>>> {
     let dtype = x.dtype();
     if !is_native(dtype) || x.size() == 0 || !enabled() {
         return None;
@@ -39,18 +39,8 @@ pub(crate) fn project(x: &Array, parts: &[Projection<'_>]) -> Option<Result<Vec<
     let mut kinds = Vec::with_capacity(parts.len());
     let mut shapes = Vec::with_capacity(parts.len());
     for part in parts {
-        let mut push = |weight: &Weight<'_>| match *weight {
-            Weight::Dense(weight) => {
-                inputs.push(weight);
-                Kind::Dense
-            }
-            Weight::Packed { weight, scales, biases, format } => {
-                inputs.extend([weight, scales].into_iter().chain(biases));
-                Kind::Packed(format)
-            }
-        };
-        let weight = push(&part.weight);
-        let gate = part.gate.as_ref().map(|(activation, up)| (*activation, push(up)));
+        let weight = push(&mut inputs, part.weight);
+        let gate = part.gate.map(|(activation, up)| (activation, push(&mut inputs, up)));
         inputs.extend(part.bias);
         inputs.extend(part.add);
         kinds.push(PartKind {
@@ -69,6 +59,20 @@ pub(crate) fn project(x: &Array, parts: &[Projection<'_>]) -> Option<Result<Vec<
         .map(|(shape, kind)| Spec::new(shape, if kind.wide { Dtype::Float32 } else { dtype }))
         .collect();
     Some(apply_to(Node(Project { parts: kinds }), &inputs, &specs))
+}
+
+/// Adds the arrays of a weight to the inputs.
+fn push<'a>(inputs: &mut Vec<&'a Array>, weight: Weight<'a>) -> Kind {
+    match weight {
+        Weight::Dense(weight) => {
+            inputs.push(weight);
+            Kind::Dense
+        }
+        Weight::Packed { weight, scales, biases, format } => {
+            inputs.extend([weight, scales].into_iter().chain(biases));
+            Kind::Packed(format)
+        }
+    }
 }
 
 /// What each part is made of, in the order of the inputs.

@@ -147,7 +147,7 @@ impl<'a> Projection<'a> {
 /// assert_eq!((y.len(), y[0].shape()), (1, &[5, 3][..]));
 /// # Ok(()) }
 /// ```
-pub fn project(x: &Array, projections: &[Projection<'_>]) -> Result<Vec<Array>> {
+pub fn project<'a>(x: &'a Array, projections: &[Projection<'a>]) -> Result<Vec<Array>> {
     for projection in projections {
         projection.check(x)?;
     }

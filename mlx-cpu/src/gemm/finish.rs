@@ -5,11 +5,8 @@ use std::ops::Range;
 
 use super::{Out, Part};
 use crate::Element;
-use crate::elementwise::activate;
-use crate::simd::{Kernel, Scalar, Simd, each, load, store};
-
-/// In place of an activation where there is no gate.
-pub(crate) const PLAIN: usize = usize::MAX;
+use crate::elementwise::Unary;
+use crate::simd::{Kernel, Simd, each, load, store};
 
 /// Sums of some rows and columns of a part: `first` and `second` are `[rows, columns]`, the second those of `up`.
 pub(crate) struct Block<'a> {
@@ -19,17 +16,18 @@ pub(crate) struct Block<'a> {
     pub(crate) second: &'a [f32],
 }
 
-/// Stores a block, with what the part adds on top; `A` is the activation of its gate.
-pub(crate) struct Finish<'a, 'p, T, const A: usize> {
+/// Stores a block, with what the part adds on top; `A` is the activation of its gate, if it is `GATED`.
+pub(crate) struct Finish<'a, 'p, T, A, const GATED: bool> {
+    pub(crate) activation: A,
     pub(crate) part: &'a Part<'p, T>,
     pub(crate) block: Block<'a>,
 }
 
-impl<T: Element, const A: usize> Kernel for Finish<'_, '_, T, A> {
+impl<T: Element, A: Unary, const GATED: bool> Kernel for Finish<'_, '_, T, A, GATED> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { part, block: Block { rows, columns, first, second } } = self;
+        let Self { activation, part, block: Block { rows, columns, first, second } } = self;
         let (start, count) = (columns.start, columns.len());
         for (i, row) in rows.enumerate() {
             // SAFETY: sums, bias, what is added and results have these rows and columns, as `project` checked; a task
@@ -43,8 +41,8 @@ impl<T: Element, const A: usize> Kernel for Finish<'_, '_, T, A> {
                     if let Some(bias) = bias {
                         v = s.add(v, load(s, bias.add(j), m));
                     }
-                    if A != PLAIN {
-                        v = s.mul(activate::<S, A>(s, v), load(s, second.add(j), m));
+                    if GATED {
+                        v = s.mul(activation.apply(s, v), load(s, second.add(j), m));
                     }
                     if let Some(add) = add {
                         v = s.add(v, load(s, add.add(j), m));

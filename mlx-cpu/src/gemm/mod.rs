@@ -22,7 +22,7 @@ use half::bf16;
 
 pub use source::Weight;
 
-use crate::elementwise::{Activation, with_activation};
+use crate::elementwise::{Activation, Identity, with_activation};
 use crate::quant::{Format, Matrix, Prepared, gemv_rows};
 use crate::simd::dispatch;
 use crate::{Element, Error, Isa, Result, Rows, RowsMut, pool, scratch};
@@ -191,16 +191,18 @@ impl<'a, T: Element> Plan<'a, T> {
         step.next_multiple_of(8)
     }
 
+    /// What a packed weight is multiplied with directly, if there are few rows.
+    fn few<'w>(&self, weight: &'w Weight<'w, T>) -> Option<(&Prepared, Matrix<'w>)> {
+        let matrix = *weight.packed()?;
+        let (_, prepared) = self.few.iter().find(|(format, _)| *format == matrix.format())?;
+        Some((prepared, matrix))
+    }
+
     /// One task: these outputs of a part, for all rows.
     fn run(&self, part: &Part<'_, T>, columns: Range<usize>) {
         let (m, k, count) = (self.x.rows(), self.x.width(), columns.len());
         let up = part.gate.as_ref().map(|(_, up)| up);
-        let few = |weight: &Weight<'_, T>| -> Option<(&Prepared, Matrix<'_>)> {
-            let matrix = *weight.packed()?;
-            let (_, prepared) = self.few.iter().find(|(format, _)| *format == matrix.format())?;
-            Some((prepared, matrix))
-        };
-        let direct = few(&part.weight).is_some();
+        let direct = self.few(&part.weight).is_some();
         let rows = if direct { m } else { self.tile_rows.min(m) };
         let sums = rows * count;
         let pair = if up.is_some() { 2 } else { 1 };
@@ -216,9 +218,9 @@ impl<'a, T: Element> Plan<'a, T> {
         scratch::with::<f32, _>(panel + sums * pair, |buffer| {
             let (panel, sums_buffer) = buffer.split_at_mut(panel);
             let (first, second) = sums_buffer.split_at_mut(sums);
-            if let Some((prepared, matrix)) = few(&part.weight) {
+            if let Some((prepared, matrix)) = self.few(&part.weight) {
                 checked(gemv_rows(prepared, &matrix, columns.clone(), first));
-                if let Some((prepared, matrix)) = up.and_then(few) {
+                if let Some((prepared, matrix)) = up.and_then(|up| self.few(up)) {
                     checked(gemv_rows(prepared, &matrix, columns.clone(), second));
                 }
                 self.finish(part, 0..m, &columns, first, second);
@@ -268,9 +270,12 @@ impl<'a, T: Element> Plan<'a, T> {
     ) {
         let block = Sums { rows, columns: columns.clone(), first, second };
         match &part.gate {
-            None => dispatch(self.isa, Finish::<T, { finish::PLAIN }> { part, block }),
+            None => dispatch(self.isa, Finish::<T, _, false> { activation: Identity, part, block }),
             Some((activation, _)) => {
-                with_activation!(*activation, A => dispatch(self.isa, Finish::<T, A> { part, block }));
+                with_activation!(*activation, |activation| dispatch(
+                    self.isa,
+                    Finish::<T, _, true> { activation, part, block }
+                ));
             }
         }
     }

@@ -20,16 +20,4 @@ pub use gemv::{MAX_ROWS, Prepared, gemv_rows};
 pub(crate) use unpack::unpack_block_f32;
 pub use unpack::{dequantize_rows, permute, unpack_panel_bf16, unpack_panel_f32};
 
-/// An element type of activations and results: `f32`, `bf16` or `f16`.
-pub trait Element: private::Sealed {}
-impl Element for f32 {}
-impl Element for half::bf16 {}
-impl Element for half::f16 {}
-
-mod private {
-    /// Keeps the list of element types closed.
-    pub trait Sealed: crate::simd::Scalar {}
-    impl Sealed for f32 {}
-    impl Sealed for half::bf16 {}
-    impl Sealed for half::f16 {}
-}
+pub(crate) use crate::Element;
