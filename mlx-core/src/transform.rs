@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Functions of functions: derivatives of anything written with this crate's ops.
+//! Functions of functions: derivatives of anything written with this crate's ops, and graphs built once.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -154,9 +154,11 @@ where
     Compiled { function: Rc::new(function), closure: RefCell::new(None) }
 }
 
+type Function = dyn Fn(&[Array]) -> Result<Vec<Array>>;
+
 /// A function made by [`compile`]. It belongs to its thread.
 pub struct Compiled {
-    function: Rc<dyn Fn(&[Array]) -> Result<Vec<Array>>>,
+    function: Rc<Function>,
     /// Taken out during a call and put back when it succeeds. The library keeps an empty graph of a function that
     /// failed, and would give no results the next time.
     closure: RefCell<Option<Closure>>,

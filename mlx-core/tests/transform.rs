@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Derivatives, and failures inside the functions they are taken of.
+//! Derivatives and compiled functions, and failures inside the functions they are taken of.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
-use mlx_core::transform::{jvp, value_and_grad, vjp};
+use mlx_core::transform::{compile, jvp, value_and_grad, vjp};
 use mlx_core::{Array, Error, Result};
 
 fn cube(x: &[Array]) -> Result<Vec<Array>> {
@@ -83,4 +85,41 @@ fn results_that_do_not_fit_are_errors() {
     assert!(value_and_grad(|_: &[Array]| Ok(vec![]), &[0], &[vector(&[1.0, 2.0])]).is_err());
     assert!(vjp(vector_valued, &[vector(&[1.0, 2.0])], &[vector(&[1.0])]).is_err());
     assert!(jvp(vector_valued, &[vector(&[1.0, 2.0])], &[]).is_err());
+}
+
+#[test]
+fn compiled_function_runs_once_for_each_shape_and_survives_its_own_failures() {
+    let runs = Rc::new(Cell::new(0));
+    let (counted, broken) = (Rc::clone(&runs), Rc::new(Cell::new(0)));
+    let how = Rc::clone(&broken);
+    let f = compile(move |x| {
+        counted.set(counted.get() + 1);
+        match how.get() {
+            1 => Err(Error::Index { op: "inner", index: 1, size: 1 }),
+            2 => panic!("inside"),
+            3 => x[0].item::<f32>().map(|_| vec![]),
+            _ => Ok(vec![(&x[0] * 2.0)?, (&x[0] + 1.0)?]),
+        }
+    });
+    let call = |x: &[f32]| {
+        let x = Array::from_slice(x, &[i32::try_from(x.len()).unwrap()]).unwrap();
+        Ok::<_, Error>(f.call(&[x])?.iter().map(|y| y.to_vec::<f32>().unwrap()).collect::<Vec<_>>())
+    };
+    // The library would take the graph of a failed call for a finished one without results.
+    broken.set(1);
+    for _ in 0..2 {
+        assert!(matches!(call(&[1.0]), Err(Error::Index { op: "inner", .. })));
+    }
+    broken.set(2);
+    assert!(catch_unwind(AssertUnwindSafe(|| call(&[1.0]))).is_err());
+    broken.set(3);
+    assert!(call(&[1.0]).is_err());
+    broken.set(0);
+    runs.set(0);
+    for x in [1.0, 2.0, 3.0] {
+        assert_eq!(call(&[x]).unwrap(), [[x * 2.0], [x + 1.0]]);
+    }
+    assert_eq!(runs.get(), 1);
+    assert_eq!(call(&[1.0, 2.0]).unwrap(), [[2.0, 4.0], [2.0, 3.0]]);
+    assert_eq!(runs.get(), 2);
 }

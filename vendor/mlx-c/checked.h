@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: EUPL-1.2 */
-/* Evaluation that does not forget failures. */
+// SPDX-License-Identifier: EUPL-1.2
+// Evaluation that does not forget failures.
 
 #ifndef MLX_CHECKED_H
 #define MLX_CHECKED_H

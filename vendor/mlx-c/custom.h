@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: EUPL-1.2 */
-/* Ops whose behaviour is a table of C functions; they run on MLX's CPU streams. */
+// SPDX-License-Identifier: EUPL-1.2
+// Ops whose behaviour is a table of C functions; they run on MLX's CPU streams.
 
 #ifndef MLX_CUSTOM_H
 #define MLX_CUSTOM_H

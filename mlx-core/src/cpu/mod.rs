@@ -5,7 +5,8 @@
 //! Each such node knows its *composite*: the same result made of plain ops. Derivatives are those of the composite,
 //! whose products are nodes of ours again.
 //!
-//! `MLX_CPU_KERNELS=0` turns all of it off.
+//! `MLX_CPU_KERNELS=0` turns all of it off. With `MLX_CPU_KERNELS=none` nodes are made and run, and compute nothing: what
+//! is left is the cost of everything else.
 
 pub(crate) mod attention;
 pub(crate) mod norm;
@@ -18,17 +19,30 @@ mod view;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
-pub(crate) use view::{Matrix, with_element};
-
 use crate::custom::{RawOp, View};
 use crate::error::{Error, Result};
 use crate::{Array, Dtype, transform};
 
+/// What `MLX_CPU_KERNELS` says.
+#[derive(Clone, Copy, PartialEq)]
+enum Kernels {
+    On,
+    Off,
+    Hollow,
+}
+
+fn kernels() -> Kernels {
+    static KERNELS: OnceLock<Kernels> = OnceLock::new();
+    *KERNELS.get_or_init(|| match std::env::var_os("MLX_CPU_KERNELS") {
+        Some(value) if value == "0" => Kernels::Off,
+        Some(value) if value == "none" => Kernels::Hollow,
+        _ => Kernels::On,
+    })
+}
+
 /// Whether ops of this thread go to our kernels.
 pub(crate) fn enabled() -> bool {
-    static ON: OnceLock<bool> = OnceLock::new();
-    *ON.get_or_init(|| std::env::var_os("MLX_CPU_KERNELS").is_none_or(|value| value != "0"))
-        && crate::device::on_cpu()
+    kernels() != Kernels::Off && crate::device::on_cpu()
 }
 
 /// Whether kernels compute with the dtype.
@@ -92,7 +106,10 @@ impl<F: Fused> RawOp for Node<F> {
     }
 
     fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
-        self.0.eval(inputs, outputs)
+        match kernels() {
+            Kernels::Hollow => Ok(()),
+            _ => self.0.eval(inputs, outputs),
+        }
     }
 
     fn vjp(

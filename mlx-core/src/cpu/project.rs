@@ -5,10 +5,9 @@ use std::ffi::CStr;
 
 use mlx_cpu::Isa;
 use mlx_cpu::gemm::{self, Out, Part};
-use mlx_cpu::Rows;
 use mlx_cpu::quant::{self, Scales};
 
-use super::view::{Flat, Matrix, elements, length, rows_mut, same, with_element};
+use super::view::{Flat, Matrix, length, rows_mut, same, with_element};
 use super::{Fused, Node, enabled, is_native};
 use crate::custom::{Spec, View, apply_to};
 use crate::error::{Error, Result};

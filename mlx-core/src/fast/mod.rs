@@ -101,7 +101,7 @@ pub struct RopeOptions {
 impl RopeOptions {
     /// Checks the options for heads of `width` values.
     fn check(&self, op: &'static str, width: i32) -> Result<()> {
-        let &RopeOptions { dims, traditional, base, scale, ref freqs } = self;
+        let &Self { dims, base, scale, ref freqs, .. } = self;
         if dims <= 0 || dims % 2 != 0 || dims > width {
             let message = format!("expected an even number from 2 to {width}, found {dims}");
             return Err(Error::argument(op, "dims", message));

@@ -1,55 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Ops written in Rust, for CPU streams.
-//!
-//! A [`CpuOp`] says what it gives for given inputs, computes it from slices, and, if it can be differentiated, builds
-//! its gradient out of other ops. [`apply`] puts it into the lazy graph; from there it is an op like any other, also in
-//! [`crate::transform`].
-//!
-//! ```
-//! use std::ffi::CStr;
-//!
-//! use mlx_core::custom::{CpuOp, Input, Output, OutputSpec, apply};
-//! use mlx_core::{Array, Dtype, Error, Result, transform};
-//!
-//! /// `x³`, for float32.
-//! #[derive(Debug)]
-//! struct Cube;
-//!
-//! impl CpuOp for Cube {
-//!     fn name(&self) -> &'static CStr {
-//!         c"cube"
-//!     }
-//!
-//!     fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>> {
-//!         match inputs {
-//!             [x] if x.dtype() == Dtype::Float32 => Ok(vec![OutputSpec::new(x.shape(), x.dtype())]),
-//!             _ => Err(Error::Mlx { op: "cube", message: format!("expected one float32 array, found {inputs:?}") }),
-//!         }
-//!     }
-//!
-//!     fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()> {
-//!         let x = inputs[0].to_vec::<f32>()?; // `as_slice` copies nothing, where the input is in order
-//!         for (y, x) in outputs[0].as_mut_slice::<f32>()?.iter_mut().zip(x) {
-//!             *y = x * x * x;
-//!         }
-//!         Ok(())
-//!     }
-//!
-//!     fn vjp(&self, primals: &[Array], cotangents: &[Array], _: &[usize], _: &[Array]) -> Result<Vec<Array>> {
-//!         let squared = primals[0].square()?;
-//!         Ok(vec![(&cotangents[0] * &(&squared * 3.0)?)?])
-//!     }
-//! }
-//!
-//! fn main() -> Result<()> {
-//!     let cube = |x: &[Array]| apply(Cube, &[&x[0]])?[0].sum_all().map(|sum| vec![sum]);
-//!     let x = Array::from_slice(&[1.0f32, 2.0], &[2])?;
-//!     let (value, gradient) = transform::value_and_grad(cube, &[0], &[x])?;
-//!     assert_eq!(value[0].item::<f32>()?, 9.0);
-//!     assert_eq!(gradient[0].to_vec::<f32>()?, [3.0, 12.0]);
-//!     Ok(())
-//! }
-//! ```
+//! What ops of this crate's own are made of: raw views, layouts, and the functions that C calls.
 
 use std::any::{Any, TypeId};
 use std::ffi::{CStr, c_int, c_void};
@@ -58,274 +8,11 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::closure::Inside;
-use crate::element::Sealed;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, call, guard, sys};
 use crate::ops::node::fits;
 use crate::vector::VectorArray;
-use crate::{Array, Dtype, Element};
-
-/// An op that runs on the CPU.
-///
-/// It is shared with the thread of the stream that it runs on, and dropped there or on the caller's.
-pub trait CpuOp: Send + Sync + 'static {
-    /// The op's name in errors and graphs.
-    fn name(&self) -> &'static CStr;
-
-    /// Shape and dtype of each output, or why there are none for these inputs. Called when the op is applied.
-    ///
-    /// # Errors
-    /// Whatever speaks against the inputs: it comes back from [`apply`] as it is.
-    fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>>;
-
-    /// Computes the outputs, which are filled with zeros at first. Called on the thread of the stream, once for each
-    /// evaluation of the node.
-    ///
-    /// # Errors
-    /// An error, or a panic, comes back from what waits for the outputs: as [`Error::Mlx`] with its text.
-    fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()>;
-
-    /// `cotangents`, one for each output, pulled back to the inputs that `argnums` names: one array for each, of that
-    /// input's shape. Called on the thread that differentiates; builds arrays, and must not evaluate.
-    ///
-    /// # Errors
-    /// An error comes back as it is; without this method it says that the op has no vjp.
-    fn vjp(
-        &self,
-        primals: &[Array],
-        cotangents: &[Array],
-        argnums: &[usize],
-        outputs: &[Array],
-    ) -> Result<Vec<Array>> {
-        let _ = (primals, cotangents, argnums, outputs);
-        Err(no_vjp(self.name()))
-    }
-
-    /// Whether `other` computes the same for the same inputs, so that a compiled function may use one for both.
-    fn is_equivalent(&self, other: &Self) -> bool {
-        let _ = other;
-        false
-    }
-}
-
-/// Puts `op` into the graph, on the thread's current stream.
-///
-/// # Errors
-/// What [`CpuOp::outputs`] says; [`Error::Shape`] when an output does not fit in memory; [`Error::Mlx`] when the
-/// current stream is not on the CPU.
-pub fn apply<O: CpuOp>(op: O, inputs: &[&Array]) -> Result<Vec<Array>> {
-    let outputs = op.outputs(inputs)?;
-    let specs: Vec<Spec<'_>> = outputs
-        .iter()
-        .map(|output| Spec { shape: &output.shape, dtype: output.dtype, layout: Layout::Zeroed })
-        .collect();
-    apply_to(Safe(op), inputs, &specs)
-}
-
-/// Shape and dtype of an output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputSpec {
-    /// The length of each axis.
-    pub shape: Vec<i32>,
-    /// The element type.
-    pub dtype: Dtype,
-}
-
-impl OutputSpec {
-    /// An output of this shape and dtype.
-    pub fn new(shape: impl Into<Vec<i32>>, dtype: Dtype) -> Self {
-        Self { shape: shape.into(), dtype }
-    }
-}
-
-/// An operand while its op is computed.
-#[repr(transparent)]
-pub struct Input<'a>(View<'a>);
-
-impl Input<'_> {
-    /// The length of each axis.
-    #[must_use]
-    pub fn shape(&self) -> &[i32] {
-        self.0.shape()
-    }
-
-    /// For each axis, how many elements lie between neighbours on it: 0 where it is broadcast, negative where reversed.
-    #[must_use]
-    pub fn strides(&self) -> &[i64] {
-        self.0.strides()
-    }
-
-    /// The number of elements.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    /// The element type.
-    #[must_use]
-    pub fn dtype(&self) -> Dtype {
-        self.0.dtype()
-    }
-
-    /// The elements where they lie, if `T` is their type and they lie in row-major order without gaps.
-    ///
-    /// Otherwise, and for truth values that are stored as something else than 0 and 1, there is [`Input::to_vec`].
-    #[must_use]
-    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
-        if self.dtype() != T::DTYPE || !self.0.is_row_contiguous() {
-            return None;
-        }
-        let (data, size) = (self.0.data().cast_const(), self.size());
-        if data.align_offset(align_of::<T>()) != 0 {
-            return None; // A view of smaller elements that begins between two of these.
-        }
-        if T::DTYPE == Dtype::Bool {
-            // SAFETY: there are `size` bytes, as in the last line.
-            let bytes = unsafe { ffi::slice(data, size) };
-            if bytes.iter().any(|&byte| byte > 1) {
-                return None;
-            }
-        }
-        // SAFETY: by the contract of `View` there are `size` elements one after the other, which nobody writes to
-        // during the call; `T` is their type, they are aligned for it, and every bit pattern that is there is one.
-        Some(unsafe { ffi::slice(data.cast::<T>(), size) })
-    }
-
-    /// The elements in row-major order, wherever they lie.
-    ///
-    /// # Errors
-    /// [`Error::Dtype`] when `T` is not the element type.
-    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        let found = self.dtype();
-        if found != T::DTYPE {
-            return Err(Error::Dtype { op: "Input::to_vec", expected: T::DTYPE, found });
-        }
-        if let Some(slice) = self.as_slice::<T>() {
-            return Ok(slice.to_vec());
-        }
-        let mut values = Vec::with_capacity(self.size());
-        let mut index = vec![0; self.shape().len()];
-        let mut place = 0i64;
-        for _ in 0..self.size() {
-            let data = self.0.data().cast::<<T as Sealed>::Storage>().cast_const();
-            // SAFETY: `place` is the sum of an index within the shape times the strides, so by the contract of `View`
-            // an element of this type lies there. It may be anywhere.
-            let storage = unsafe { data.offset(place as isize).read_unaligned() };
-            values.push(T::from_storage(storage));
-            for ((i, &dim), &stride) in index.iter_mut().zip(self.shape()).zip(self.strides()).rev() {
-                *i += 1;
-                place += stride;
-                if *i < dim {
-                    break;
-                }
-                place -= stride * i64::from(dim);
-                *i = 0;
-            }
-        }
-        Ok(values)
-    }
-}
-
-impl fmt::Debug for Input<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A result while its op is computed: row-major, without gaps, zero at first.
-#[repr(transparent)]
-pub struct Output<'a>(View<'a>);
-
-impl Output<'_> {
-    /// The length of each axis.
-    #[must_use]
-    pub fn shape(&self) -> &[i32] {
-        self.0.shape()
-    }
-
-    /// The number of elements.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    /// The element type.
-    #[must_use]
-    pub fn dtype(&self) -> Dtype {
-        self.0.dtype()
-    }
-
-    /// The elements in row-major order.
-    ///
-    /// # Errors
-    /// [`Error::Dtype`] when `T` is not the element type.
-    pub fn as_mut_slice<T: Element>(&mut self) -> Result<&mut [T]> {
-        let found = self.dtype();
-        if found != T::DTYPE {
-            return Err(Error::Dtype { op: "Output::as_mut_slice", expected: T::DTYPE, found });
-        }
-        let (data, size) = (self.0.data().cast::<T>(), self.size());
-        if data.is_null() || size == 0 {
-            return Ok(&mut []);
-        }
-        // SAFETY: the buffer is new, filled with zeros (a value of every element type), holds `size` elements, is
-        // aligned to 8 bytes, and this view of it is borrowed mutably.
-        Ok(unsafe { std::slice::from_raw_parts_mut(data, size) })
-    }
-}
-
-impl fmt::Debug for Output<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The error of an op that has no gradient.
-fn no_vjp(name: &'static CStr) -> Error {
-    Error::Mlx { op: text(name), message: "has no vjp".to_owned() }
-}
-
-fn text(name: &'static CStr) -> &'static str {
-    name.to_str().unwrap_or("custom op")
-}
-
-/// A [`CpuOp`] behind the crate's own interface.
-struct Safe<O>(O);
-
-impl<O: CpuOp> RawOp for Safe<O> {
-    fn name(&self) -> &'static CStr {
-        self.0.name()
-    }
-
-    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
-        // SAFETY: an `Input` is a `View`, and so is an `Output`, which `apply` asked to be new and zeroed.
-        let (inputs, outputs) = unsafe {
-            (
-                std::slice::from_raw_parts(inputs.as_ptr().cast::<Input<'_>>(), inputs.len()),
-                std::slice::from_raw_parts_mut(outputs.as_mut_ptr().cast::<Output<'_>>(), outputs.len()),
-            )
-        };
-        self.0.eval(inputs, outputs)
-    }
-
-    fn vjp(
-        &self,
-        primals: &[Array],
-        cotangents: &[Array],
-        argnums: &[usize],
-        outputs: &[Array],
-    ) -> Result<Vec<Array>> {
-        self.0.vjp(primals, cotangents, argnums, outputs)
-    }
-
-    fn is_equivalent(&self, other: &Self) -> bool {
-        self.0.is_equivalent(&other.0)
-    }
-
-    fn output_shapes(&self, inputs: &[&Array]) -> Result<Vec<Vec<i32>>> {
-        Ok(self.0.outputs(inputs)?.into_iter().map(|output| output.shape).collect())
-    }
-}
+use crate::{Array, Dtype};
 
 /// An operand or a result of a [`RawOp`] while it is computed.
 ///
@@ -390,7 +77,7 @@ pub(crate) trait RawOp: Send + Sync + 'static {
     /// Computes the outputs, on the thread of the stream. Errors and panics come back from what waits for the outputs.
     fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()>;
 
-    /// See [`CpuOp::vjp`].
+    /// See [`CpuOp::vjp`](super::CpuOp::vjp).
     fn vjp(
         &self,
         primals: &[Array],
@@ -408,7 +95,7 @@ pub(crate) trait RawOp: Send + Sync + 'static {
         Err(Error::Mlx { op: text(self.name()), message: "has no jvp".to_owned() })
     }
 
-    /// See [`CpuOp::is_equivalent`].
+    /// See [`CpuOp::is_equivalent`](super::CpuOp::is_equivalent).
     fn is_equivalent(&self, other: &Self) -> bool {
         let _ = other;
         false
@@ -422,7 +109,6 @@ pub(crate) trait RawOp: Send + Sync + 'static {
 }
 
 /// Where the elements of an output lie.
-#[allow(dead_code, reason = "for the kernels of this crate")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layout<'a> {
     /// In a new buffer, row-major, not initialised.
@@ -449,7 +135,6 @@ pub(crate) struct Spec<'a> {
 
 impl<'a> Spec<'a> {
     /// A new buffer in row-major order.
-    #[allow(dead_code, reason = "for the kernels of this crate")]
     pub(crate) fn new(shape: &'a [i32], dtype: Dtype) -> Self {
         Self { shape, dtype, layout: Layout::RowMajor }
     }
@@ -510,7 +195,6 @@ fn is_dense(shape: &[i32], strides: &[i64]) -> bool {
 }
 
 /// Puts `op` into the graph with `N` outputs.
-#[allow(dead_code, reason = "for the kernels of this crate")]
 pub(crate) fn apply_raw<O: RawOp, const N: usize>(
     op: O,
     inputs: &[&Array],
@@ -537,7 +221,6 @@ pub(crate) fn apply_to<O: RawOp>(op: O, inputs: &[&Array], outputs: &[Spec<'_>])
 }
 
 const NO_ARRAY: sys::mlx_array = sys::mlx_array { ctx: std::ptr::null_mut() };
-#[allow(dead_code, reason = "for the kernels of this crate")]
 const NO_SPEC: sys::mlx_custom_spec = sys::mlx_custom_spec {
     shape: std::ptr::null(),
     ndim: 0,
@@ -592,6 +275,15 @@ fn submit<O: RawOp>(
             crate::device::stream(),
         ))
     }
+}
+
+/// The error of an op that has no gradient.
+pub(super) fn no_vjp(name: &'static CStr) -> Error {
+    Error::Mlx { op: text(name), message: "has no vjp".to_owned() }
+}
+
+fn text(name: &'static CStr) -> &'static str {
+    name.to_str().unwrap_or("custom op")
 }
 
 /// What the node carries.
@@ -780,7 +472,9 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use super::super::{CpuOp, Input, Output, OutputSpec, Safe};
     use super::*;
+    use crate::ffi::handle;
 
     /// Adds one to float32 elements, wherever they lie; counts its runs.
     struct AddOne(Arc<AtomicUsize>);
@@ -816,6 +510,10 @@ mod tests {
             }
             Ok(())
         }
+
+        fn output_shapes(&self, inputs: &[&Array]) -> Result<Vec<Vec<i32>>> {
+            Ok(vec![inputs[0].shape().to_vec()])
+        }
     }
 
     fn add_one(x: &Array, layout: Layout<'_>) -> Result<Array> {
@@ -836,5 +534,243 @@ mod tests {
         for strides in [&[1, 2][..], &[3, 1], &[0, 1], &[1], &[-3, 1]] {
             assert!(add_one(&t, Layout::Strides(strides)).is_err(), "{strides:?}");
         }
+    }
+
+    /// Writes its second input into the part of the first that is its output.
+    struct Store;
+
+    impl RawOp for Store {
+        fn name(&self) -> &'static CStr {
+            c"store"
+        }
+
+        fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+            let (new, out) = (&inputs[1], &outputs[0]);
+            let (rows, columns) = (out.shape()[0] as usize, out.shape()[1] as usize);
+            let stride = usize::try_from(out.strides()[0]).unwrap();
+            for row in 0..rows {
+                // SAFETY: by the contract of `View`; the last axis is dense in both, and the op owns its output.
+                unsafe {
+                    let from = new.data().cast::<f32>().add(row * columns);
+                    std::ptr::copy_nonoverlapping(from, out.data().cast::<f32>().add(row * stride), columns);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn store(buffer: &Array, new: &Array, offset: usize) -> Result<Array> {
+        let layout = Layout::Alias { input: 0, offset, strides: &[4, 1] };
+        let spec = Spec { shape: new.shape(), dtype: new.dtype(), layout };
+        apply_raw(Store, &[buffer, new], [spec]).map(|[out]| out)
+    }
+
+    #[test]
+    fn alias_is_written_in_place_and_stays_within_its_buffer() {
+        let buffer = Array::from_slice(&[0.0f32; 8], &[2, 4]).unwrap();
+        let new = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unwrap();
+        let part = store(&buffer, &new, 1).unwrap();
+        // A view of the buffer with gaps, for itself and for stock ops.
+        assert_eq!((&part + 1.0).unwrap().to_vec::<f32>().unwrap(), [2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(part.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(part.transpose().unwrap().to_vec::<f32>().unwrap(), [1.0, 3.0, 2.0, 4.0]);
+        assert_eq!(buffer.to_vec::<f32>().unwrap(), [0.0, 1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 0.0]);
+        // The view alone keeps the buffer.
+        drop(buffer);
+        assert_eq!(part.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+
+        let buffer = Array::from_slice(&[0.0f32; 8], &[2, 4]).unwrap();
+        for offset in [3, usize::MAX / 2] {
+            let error = store(&buffer, &new, offset).unwrap().eval().unwrap_err();
+            assert!(error.to_string().contains("store: the output does not lie within"), "{error}");
+        }
+        let error = store(&buffer.transpose().unwrap(), &new, 0).unwrap().eval().unwrap_err();
+        assert!(error.to_string().contains("store: the output does not lie within"), "{error}");
+        let strides = Layout::Alias { input: 0, offset: 0, strides: &[-1, 1] };
+        let spec = Spec { shape: &[2, 2], dtype: Dtype::Float32, layout: strides };
+        assert!(apply_raw(Store, &[&buffer, &new], [spec]).is_err());
+        let absent = Layout::Alias { input: 2, offset: 0, strides: &[4, 1] };
+        let spec = Spec { shape: &[2, 2], dtype: Dtype::Float32, layout: absent };
+        assert!(apply_raw(Store, &[&buffer, &new], [spec]).is_err());
+        assert_eq!(buffer.to_vec::<f32>().unwrap(), [0.0; 8]);
+    }
+
+    #[test]
+    fn buffer_of_a_result_is_given_to_the_next_op() {
+        let x = Array::from_slice(&[1.0f32; 64], &[64]).unwrap();
+        let address = |a: &Array| {
+            a.eval().unwrap();
+            // SAFETY: op contract, and the array is evaluated.
+            unsafe { sys::mlx_array_data_float32(a.as_raw()) as usize }
+        };
+        struct Tell(Arc<AtomicUsize>);
+        impl RawOp for Tell {
+            fn name(&self) -> &'static CStr {
+                c"tell"
+            }
+            fn eval(&self, _: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+                self.0.store(outputs[0].data() as usize, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+        let told = Arc::new(AtomicUsize::new(0));
+        let spec = Spec::new(x.shape(), x.dtype());
+        let [y] = apply_raw(Tell(Arc::clone(&told)), &[&x], [spec]).unwrap();
+        let z = y.negative().unwrap();
+        drop(y);
+        assert_eq!(address(&z), told.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn shapes_are_told_to_functions_compiled_for_any_shape() {
+        handle! {
+            Any(mlx_closure): mlx_closure_new, mlx_closure_free
+        }
+        let compiled = |layout: fn() -> Layout<'static>| {
+            let function =
+                crate::closure::Closure::new(move |x| Ok(vec![add_one(&(&x[0] * 2.0)?, layout())?])).unwrap();
+            // SAFETY: op contract.
+            unsafe { call!(Any = mlx_compile(function.as_raw(), true)) }.unwrap()
+        };
+        let run = |function: &Any, x: &Array| {
+            let inputs = VectorArray::from_arrays([x])?;
+            // SAFETY: op contract.
+            unsafe { call!(VectorArray = mlx_closure_apply(function.as_raw(), inputs.as_raw())) }?.to_arrays()
+        };
+        let short = Array::from_slice(&[1.0f32, 2.0], &[2]).unwrap();
+        let long = Array::from_slice(&[1.0f32, 2.0, 3.0], &[3]).unwrap();
+        let function = compiled(|| Layout::RowMajor);
+        for x in [&short, &long] {
+            let expected: Vec<f32> = x.to_vec::<f32>().unwrap().iter().map(|x| x * 2.0 + 1.0).collect();
+            assert_eq!(run(&function, x).unwrap()[0].to_vec::<f32>().unwrap(), expected);
+        }
+        let function = compiled(|| Layout::Strides(&[1]));
+        let message = run(&function, &short).unwrap_err().to_string();
+        assert!(message.contains("add_one has a layout that is fixed"), "{message}");
+    }
+
+    /// Fails wherever it can.
+    struct Fails(fn() -> Error);
+
+    impl RawOp for Fails {
+        fn name(&self) -> &'static CStr {
+            c"fails"
+        }
+        fn eval(&self, _: &[View<'_>], _: &mut [View<'_>]) -> Result<()> {
+            Err(self.0())
+        }
+        fn vjp(&self, _: &[Array], _: &[Array], _: &[usize], _: &[Array]) -> Result<Vec<Array>> {
+            Err(self.0())
+        }
+    }
+
+    fn fails(x: &Array) -> Result<Array> {
+        let spec = Spec::new(x.shape(), x.dtype());
+        apply_raw(Fails(|| Error::argument("inner", "x", "no")), &[x], [spec]).map(|[y]| y)
+    }
+
+    #[test]
+    fn ops_leave_no_handle_whether_they_work_or_fail() {
+        let _ = crate::device::stream(); // is kept
+        let before = ffi::live::count();
+        {
+            let x = Array::from_slice(&[1.0f32, 2.0], &[2]).unwrap();
+            for _ in 0..10 {
+                assert!(add_one(&x, Layout::RowMajor).unwrap().eval().is_ok());
+                assert!(add_one(&x, Layout::Strides(&[2])).is_err());
+                assert!(fails(&x).unwrap().eval().is_err());
+                let graph = |x: &[Array]| Ok(vec![fails(&x[0])?.sum_all()?]);
+                let error =
+                    crate::transform::value_and_grad(graph, &[0], std::slice::from_ref(&x)).unwrap_err();
+                assert!(matches!(error, Error::Argument { op: "inner", .. }), "{error}");
+            }
+        }
+        assert_eq!(ffi::live::count(), before);
+    }
+
+    #[test]
+    fn failure_while_a_function_is_differentiated_stays_one() {
+        let x = Array::from_slice(&[1.0f32, 2.0], &[2]).unwrap();
+        let graph = |x: &[Array]| {
+            let constant = fails(&Array::scalar(1.0f32)?)?;
+            let failed = (&fails(&x[0])? + &constant)?;
+            for _ in 0..3 {
+                assert!(failed.to_vec::<f32>().is_err());
+                assert!((&failed + 1.0)?.eval().is_err());
+                assert!(constant.eval().is_err());
+            }
+            assert_eq!((&x[0] + 1.0)?.to_vec::<f32>()?, [2.0, 3.0]);
+            Ok(vec![(&x[0] * &x[0])?.sum_all()?])
+        };
+        let (_, gradient) = crate::transform::value_and_grad(graph, &[0], &[x]).unwrap();
+        assert_eq!(gradient[0].to_vec::<f32>().unwrap(), [2.0, 4.0]);
+    }
+
+    #[test]
+    fn states_of_other_ops_are_never_equivalent() {
+        let state = |n| State { kind: TypeId::of::<Safe<Number>>(), op: Safe(Number(n)) };
+        struct Number(i32);
+        impl CpuOp for Number {
+            fn name(&self) -> &'static CStr {
+                c"number"
+            }
+            fn outputs(&self, _: &[&Array]) -> Result<Vec<OutputSpec>> {
+                Ok(vec![])
+            }
+            fn eval(&self, _: &[Input<'_>], _: &mut [Output<'_>]) -> Result<()> {
+                Ok(())
+            }
+            fn is_equivalent(&self, other: &Self) -> bool {
+                assert!(self.0 != 3);
+                self.0 == other.0
+            }
+        }
+        let same = |a: *const c_void, b: *const c_void| {
+            // SAFETY: the first is a state of this kind, the second one of any.
+            unsafe { is_equivalent::<Safe<Number>>(a, b) }
+        };
+        let [one, uno, two, three] = [1, 1, 2, 3].map(state);
+        let [one, uno, two, three] = [&one, &uno, &two, &three].map(|s| std::ptr::from_ref(s).cast());
+        let other = State { kind: TypeId::of::<AddOne>(), op: AddOne(Arc::default()) };
+        assert!(same(one, uno) && !same(one, two));
+        assert!(!same(one, std::ptr::from_ref(&other).cast()));
+        assert!(!same(three, three)); // a panic is a no
+    }
+
+    /// What an op costs: `cargo nextest run --release -p mlx-core --run-ignored only --no-capture cost_of_an_op`.
+    #[test]
+    #[ignore = "a measurement"]
+    fn cost_of_an_op() {
+        use std::time::Instant;
+        struct Nothing;
+        impl RawOp for Nothing {
+            fn name(&self) -> &'static CStr {
+                c"nothing"
+            }
+            fn eval(&self, _: &[View<'_>], _: &mut [View<'_>]) -> Result<()> {
+                Ok(())
+            }
+        }
+        let x = Array::from_slice(&[1.0f32; 16], &[1, 1, 16]).unwrap();
+        let nothing = |x: &Array| {
+            apply_raw(Nothing, &[x], [Spec::new(&[1, 1, 16], Dtype::Float32)]).map(|[y]| y).unwrap()
+        };
+        let measure = |name: &str, op: &dyn Fn(&Array) -> Array| {
+            let (mut build, mut run) = (f64::MAX, f64::MAX);
+            for _ in 0..200 {
+                let start = Instant::now();
+                let mut y = op(&x);
+                for _ in 1..1000 {
+                    y = op(&y);
+                }
+                build = build.min(start.elapsed().as_secs_f64());
+                let start = Instant::now();
+                y.eval().unwrap();
+                run = run.min(start.elapsed().as_secs_f64());
+            }
+            eprintln!("{name}: {:.0} ns to apply, {:.0} ns to compute", build * 1e6, run * 1e6);
+        };
+        measure("stock op  ", &|x| x.negative().unwrap());
+        measure("op in Rust", &nothing);
     }
 }

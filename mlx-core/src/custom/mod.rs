@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Ops written in Rust, for CPU streams.
+//!
+//! A [`CpuOp`] says what it gives for given inputs, computes it from slices, and, if it can be differentiated, builds
+//! its gradient out of other ops. [`apply`] puts it into the lazy graph; from there it is an op like any other, also in
+//! [`crate::transform`].
+//!
+//! ```
+//! use std::ffi::CStr;
+//!
+//! use mlx_core::custom::{CpuOp, Input, Output, OutputSpec, apply};
+//! use mlx_core::{Array, Dtype, Error, Result, transform};
+//!
+//! /// `x³`, for float32.
+//! #[derive(Debug)]
+//! struct Cube;
+//!
+//! impl CpuOp for Cube {
+//!     fn name(&self) -> &'static CStr {
+//!         c"cube"
+//!     }
+//!
+//!     fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>> {
+//!         match inputs {
+//!             [x] if x.dtype() == Dtype::Float32 => Ok(vec![OutputSpec::new(x.shape(), x.dtype())]),
+//!             _ => Err(Error::Mlx { op: "cube", message: format!("expected one float32 array, found {inputs:?}") }),
+//!         }
+//!     }
+//!
+//!     fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()> {
+//!         let x = inputs[0].to_vec::<f32>()?; // `as_slice` copies nothing, where the input is in order
+//!         for (y, x) in outputs[0].as_mut_slice::<f32>()?.iter_mut().zip(x) {
+//!             *y = x * x * x;
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn vjp(&self, primals: &[Array], cotangents: &[Array], _: &[usize], _: &[Array]) -> Result<Vec<Array>> {
+//!         let squared = primals[0].square()?;
+//!         Ok(vec![(&cotangents[0] * &(&squared * 3.0)?)?])
+//!     }
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     let cube = |x: &[Array]| apply(Cube, &[&x[0]])?[0].sum_all().map(|sum| vec![sum]);
+//!     let x = Array::from_slice(&[1.0f32, 2.0], &[2])?;
+//!     let (value, gradient) = transform::value_and_grad(cube, &[0], &[x])?;
+//!     assert_eq!(value[0].item::<f32>()?, 9.0);
+//!     assert_eq!(gradient[0].to_vec::<f32>()?, [3.0, 12.0]);
+//!     Ok(())
+//! }
+//! ```
+
+use std::ffi::CStr;
+use std::fmt;
+
+use crate::element::Sealed;
+use crate::error::{Error, Result};
+use crate::{Array, Dtype, Element, ffi};
+
+mod raw;
+
+pub(crate) use raw::{Layout, RawOp, Spec, View, apply_raw, apply_to};
+
+/// An op that runs on the CPU.
+///
+/// It is shared with the thread of the stream that it runs on, and dropped there or on the caller's.
+pub trait CpuOp: Send + Sync + 'static {
+    /// The op's name in errors and graphs.
+    fn name(&self) -> &'static CStr;
+
+    /// Shape and dtype of each output, or why there are none for these inputs. Called when the op is applied.
+    ///
+    /// # Errors
+    /// Whatever speaks against the inputs: it comes back from [`apply`] as it is.
+    fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>>;
+
+    /// Computes the outputs, which are filled with zeros at first. Called on the thread of the stream, once for each
+    /// evaluation of the node.
+    ///
+    /// # Errors
+    /// An error, or a panic, comes back from what waits for the outputs: as [`Error::Mlx`] with its text.
+    fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()>;
+
+    /// `cotangents`, one for each output, pulled back to the inputs that `argnums` names: one array for each, of that
+    /// input's shape. Called on the thread that differentiates; builds arrays, and must not evaluate.
+    ///
+    /// # Errors
+    /// An error comes back as it is; without this method it says that the op has no vjp.
+    fn vjp(
+        &self,
+        primals: &[Array],
+        cotangents: &[Array],
+        argnums: &[usize],
+        outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        let _ = (primals, cotangents, argnums, outputs);
+        Err(raw::no_vjp(self.name()))
+    }
+
+    /// Whether `other` computes the same for the same inputs, so that a compiled function may use one for both.
+    fn is_equivalent(&self, other: &Self) -> bool {
+        let _ = other;
+        false
+    }
+}
+
+/// Puts `op` into the graph, on the thread's current stream.
+///
+/// # Errors
+/// What [`CpuOp::outputs`] says; [`Error::Shape`] when an output does not fit in memory; [`Error::Mlx`] when the
+/// current stream is not on the CPU.
+pub fn apply<O: CpuOp>(op: O, inputs: &[&Array]) -> Result<Vec<Array>> {
+    let outputs = op.outputs(inputs)?;
+    let specs: Vec<Spec<'_>> = outputs
+        .iter()
+        .map(|output| Spec { shape: &output.shape, dtype: output.dtype, layout: Layout::Zeroed })
+        .collect();
+    apply_to(Safe(op), inputs, &specs)
+}
+
+/// Shape and dtype of an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// The length of each axis.
+    pub shape: Vec<i32>,
+    /// The element type.
+    pub dtype: Dtype,
+}
+
+impl OutputSpec {
+    /// An output of this shape and dtype.
+    pub fn new(shape: impl Into<Vec<i32>>, dtype: Dtype) -> Self {
+        Self { shape: shape.into(), dtype }
+    }
+}
+
+/// An operand while its op is computed.
+#[repr(transparent)]
+pub struct Input<'a>(View<'a>);
+
+impl Input<'_> {
+    /// The length of each axis.
+    #[must_use]
+    pub fn shape(&self) -> &[i32] {
+        self.0.shape()
+    }
+
+    /// For each axis, how many elements lie between neighbours on it: 0 where it is broadcast, negative where reversed.
+    #[must_use]
+    pub fn strides(&self) -> &[i64] {
+        self.0.strides()
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    /// The element type.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.0.dtype()
+    }
+
+    /// The elements where they lie, if `T` is their type and they lie in row-major order without gaps.
+    ///
+    /// Otherwise, and for truth values that are stored as something else than 0 and 1, there is [`Input::to_vec`].
+    #[must_use]
+    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+        if self.dtype() != T::DTYPE || !self.0.is_row_contiguous() {
+            return None;
+        }
+        let (data, size) = (self.0.data().cast_const(), self.size());
+        if data.align_offset(align_of::<T>()) != 0 {
+            return None; // A view of smaller elements that begins between two of these.
+        }
+        if T::DTYPE == Dtype::Bool {
+            // SAFETY: there are `size` bytes, as in the last line.
+            let bytes = unsafe { ffi::slice(data, size) };
+            if bytes.iter().any(|&byte| byte > 1) {
+                return None;
+            }
+        }
+        // SAFETY: by the contract of `View` there are `size` elements one after the other, which nobody writes to
+        // during the call; `T` is their type, they are aligned for it, and every bit pattern that is there is one.
+        Some(unsafe { ffi::slice(data.cast::<T>(), size) })
+    }
+
+    /// The elements in row-major order, wherever they lie.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] when `T` is not the element type.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let found = self.dtype();
+        if found != T::DTYPE {
+            return Err(Error::Dtype { op: "Input::to_vec", expected: T::DTYPE, found });
+        }
+        if let Some(slice) = self.as_slice::<T>() {
+            return Ok(slice.to_vec());
+        }
+        let mut values = Vec::with_capacity(self.size());
+        let mut index = vec![0; self.shape().len()];
+        let mut place = 0i64;
+        for _ in 0..self.size() {
+            let data = self.0.data().cast::<<T as Sealed>::Storage>().cast_const();
+            // SAFETY: `place` is the sum of an index within the shape times the strides, so by the contract of `View`
+            // an element of this type lies there. It may be anywhere.
+            let storage = unsafe { data.offset(place as isize).read_unaligned() };
+            values.push(T::from_storage(storage));
+            for ((i, &dim), &stride) in index.iter_mut().zip(self.shape()).zip(self.strides()).rev() {
+                *i += 1;
+                place += stride;
+                if *i < dim {
+                    break;
+                }
+                place -= stride * i64::from(dim);
+                *i = 0;
+            }
+        }
+        Ok(values)
+    }
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A result while its op is computed: row-major, without gaps, zero at first.
+#[repr(transparent)]
+pub struct Output<'a>(View<'a>);
+
+impl Output<'_> {
+    /// The length of each axis.
+    #[must_use]
+    pub fn shape(&self) -> &[i32] {
+        self.0.shape()
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    /// The element type.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.0.dtype()
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] when `T` is not the element type.
+    pub fn as_mut_slice<T: Element>(&mut self) -> Result<&mut [T]> {
+        let found = self.dtype();
+        if found != T::DTYPE {
+            return Err(Error::Dtype { op: "Output::as_mut_slice", expected: T::DTYPE, found });
+        }
+        let (data, size) = (self.0.data().cast::<T>(), self.size());
+        if data.is_null() || size == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: the buffer is new, filled with zeros (a value of every element type), holds `size` elements, is
+        // aligned to 8 bytes, and this view of it is borrowed mutably.
+        Ok(unsafe { std::slice::from_raw_parts_mut(data, size) })
+    }
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A [`CpuOp`] behind the crate's own interface.
+struct Safe<O>(O);
+
+impl<O: CpuOp> RawOp for Safe<O> {
+    fn name(&self) -> &'static CStr {
+        self.0.name()
+    }
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        // SAFETY: an `Input` is a `View`, and so is an `Output`, which `apply` asked to be new and zeroed.
+        let (inputs, outputs) = unsafe {
+            (
+                std::slice::from_raw_parts(inputs.as_ptr().cast::<Input<'_>>(), inputs.len()),
+                std::slice::from_raw_parts_mut(outputs.as_mut_ptr().cast::<Output<'_>>(), outputs.len()),
+            )
+        };
+        self.0.eval(inputs, outputs)
+    }
+
+    fn vjp(
+        &self,
+        primals: &[Array],
+        cotangents: &[Array],
+        argnums: &[usize],
+        outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        self.0.vjp(primals, cotangents, argnums, outputs)
+    }
+
+    fn is_equivalent(&self, other: &Self) -> bool {
+        self.0.is_equivalent(&other.0)
+    }
+
+    fn output_shapes(&self, inputs: &[&Array]) -> Result<Vec<Vec<i32>>> {
+        Ok(self.0.outputs(inputs)?.into_iter().map(|output| output.shape).collect())
+    }
+}
