@@ -402,7 +402,7 @@ fn op_without_a_derivative_says_so() {
     assert_eq!(error.to_string(), "claims: has no vjp");
     let f = |x: &[Array]| Ok(vec![square(&x[0])?]);
     let error = transform::jvp(f, &[values(&[1.0])], &[values(&[1.0])]).unwrap_err();
-    assert!(error.to_string().contains("square_in_rust has no jvp"), "{error}");
+    assert!(error.to_string().contains("square_in_rust: has no jvp"), "{error}");
 }
 
 #[test]

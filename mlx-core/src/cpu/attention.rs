@@ -24,14 +24,16 @@ pub(crate) fn attend(
 ) -> Option<Result<Array>> {
     let dtype = q.dtype();
     let served = is_native(dtype) && k.dtype() == dtype && v.dtype() == dtype;
-    if !served || !enabled() || sinks.is_some_and(|sinks| !is_native(sinks.dtype())) {
+    // As MLX has it: what is added to scores must not be wider than they are.
+    let narrow = |array: &Array| array.dtype() == dtype || dtype == crate::Dtype::Float32;
+    if !served || !enabled() || sinks.is_some_and(|sinks| !is_native(sinks.dtype()) || !narrow(sinks)) {
         return None;
     }
     let (kind, array) = match mask {
         Mask::None => (MaskKind::None, None),
         Mask::Causal => (MaskKind::Causal, None),
         Mask::Window(window) => (MaskKind::Window(window), None),
-        Mask::Additive(mask) if is_native(mask.dtype()) => (MaskKind::Array, Some(mask)),
+        Mask::Additive(mask) if is_native(mask.dtype()) && narrow(mask) => (MaskKind::Array, Some(mask)),
         Mask::Additive(_) => return None,
         Mask::Bool(mask) => (MaskKind::Array, Some(mask)),
     };
