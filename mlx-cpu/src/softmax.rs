@@ -156,6 +156,7 @@ impl<T: Element> Kernel for ExpSum<'_, T> {
                     e
                 } else {
                     // Where all is −∞, what lies past the end is no number either, but the sum is that already.
+                    // SAFETY: the array has as many elements as a vector has at most.
                     let inside = unsafe { s.load_n([1.0f32; 16].as_ptr(), m) };
                     s.where_lt(s.splat(0.0), inside, e, s.splat(0.0))
                 };

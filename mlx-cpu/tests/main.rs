@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a user of the crate relies on.
+
+mod vector;
