@@ -36,7 +36,7 @@ impl Activation {
 }
 
 /// `2 · √(2/π)`: `(1 + tanh u) / 2 = σ(2 u)`, which keeps its digits for negative numbers.
-const TANH_SCALE: f32 = 1.595_769_1;
+const TANH_SCALE: f32 = 1.595_769;
 const TANH_CUBIC: f32 = 0.044_715;
 
 /// The normal distribution `Φ(x)`, within 2·10⁻⁷, and of itself within 10⁻⁵ in the lower tail.
@@ -49,14 +49,14 @@ fn normal<S: Simd>(s: S, x: S::V) -> S::V {
     let t = s.div(one, s.fma(z, s.splat(0.5), one));
     let mut p = s.splat(0.170_872_77);
     p = s.fma(p, t, s.splat(-0.822_152_23));
-    p = s.fma(p, t, s.splat(1.488_515_87));
-    p = s.fma(p, t, s.splat(-1.135_203_98));
+    p = s.fma(p, t, s.splat(1.488_515_9));
+    p = s.fma(p, t, s.splat(-1.135_204));
     p = s.fma(p, t, s.splat(0.278_868_07));
     p = s.fma(p, t, s.splat(-0.186_288_06));
     p = s.fma(p, t, s.splat(0.096_784_18));
     p = s.fma(p, t, s.splat(0.374_091_96));
-    p = s.fma(p, t, s.splat(1.000_023_68));
-    p = s.fma(p, t, s.splat(-1.265_512_23));
+    p = s.fma(p, t, s.splat(1.000_023_7));
+    p = s.fma(p, t, s.splat(-1.265_512_2));
     let half = s.mul(s.splat(0.5), s.mul(t, exp(s, s.sub(p, s.mul(z, z)))));
     let y = s.where_lt(x, zero, half, s.sub(one, half));
     s.where_nan(x, x, y)
@@ -94,7 +94,7 @@ unary! {
     Gelu: |s, x| s.mul(x, normal(s, x)), {
         // 1 / √(2π)
         let density = exp(s, s.mul(s.mul(x, x), s.splat(-0.5)));
-        s.fma(s.mul(x, s.splat(0.398_942_28)), density, normal(s, x))
+        s.fma(s.mul(x, s.splat(0.398_942_3)), density, normal(s, x))
     };
     GeluTanh: |s, x| s.mul(x, sigmoid(s, tanh_argument(s, x))), {
         let inner = s.fma(s.mul(x, x), s.splat(3.0 * TANH_CUBIC * TANH_SCALE), s.splat(TANH_SCALE));
@@ -564,7 +564,7 @@ mod tests {
     fn casts_round_as_half_does() {
         let random = &mut Random(9);
         let wide: Vec<f32> = (0..100_003).map(|_| f32::from_bits(random.bits() as u32)).collect();
-        let number = |x: f32| x.is_nan().then_some(f32::NAN.to_bits()).unwrap_or(x.to_bits());
+        let number = |x: f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
         for isa in Isa::available() {
             let (mut b, mut h) = (vec![bf16::ZERO; wide.len()], vec![f16::ZERO; wide.len()]);
             cast(isa, &wide, &mut b).unwrap();

@@ -426,6 +426,192 @@ impl<T: Element> Kernel for Layer<'_, T> {
     }
 }
 
+/// How many rows give a part of a weight's gradient, and how many parts there are. It depends on the rows alone, so that
+/// the sum does not depend on the threads.
+fn blocks(rows: usize) -> (usize, usize) {
+    let each = rows.div_ceil(32).max(8);
+    (each, rows.div_ceil(each))
+}
+
+/// `out = Σ parts`, in their order.
+fn sum_parts(parts: &[f32], out: &mut [f32]) {
+    out.fill(0.0);
+    if out.is_empty() {
+        return;
+    }
+    for part in parts.chunks_exact(out.len()) {
+        for (out, part) in out.iter_mut().zip(part) {
+            *out += part;
+        }
+    }
+}
+
+/// The gradients of [`rms_norm`] for that of its result, `dy`: of `x`, and if wanted of the weight, summed over the rows in
+/// float32.
+///
+/// With `r = (mean x² + eps)^−½` and `g = dy · (weight + offset)`: `dx = r · g − x · r³ · mean(g · x)`,
+/// `dw = Σ dy · x · r`.
+///
+/// # Errors
+/// [`Error::Operand`](crate::Error::Operand) when the operands do not fit each other.
+pub fn rms_norm_vjp<T: Element>(
+    isa: Isa,
+    x: Rows<'_, T>,
+    norm: &RmsNorm<'_>,
+    dy: Rows<'_, T>,
+    dx: &mut RowsMut<'_, T>,
+    dw: Option<&mut [f32]>,
+) -> Result<()> {
+    const KERNEL: &str = "rms_norm_vjp";
+    norm.check(KERNEL, x.width())?;
+    let gradient =
+        Gradient { x, dy, dx, w: None, eps: norm.eps, layer: false, dw: None, db: None, rows: 0..0 };
+    gradient.start(isa, KERNEL, norm.weight, norm.offset, dw, None)
+}
+
+/// The gradients of [`layer_norm`] for that of its result, `dy`: of `x`, and if wanted of the weight and the bias, summed
+/// over the rows in float32.
+///
+/// With `r = (var x + eps)^−½`, `z = (x − mean x) · r` and `g = dy · weight`: `dx = r · (g − mean g − z · mean(g · z))`,
+/// `dw = Σ dy · z`, `db = Σ dy`.
+///
+/// # Errors
+/// [`Error::Operand`](crate::Error::Operand) when the operands do not fit each other.
+pub fn layer_norm_vjp<T: Element>(
+    isa: Isa,
+    x: Rows<'_, T>,
+    norm: &LayerNorm<'_>,
+    dy: Rows<'_, T>,
+    dx: &mut RowsMut<'_, T>,
+    dw: Option<&mut [f32]>,
+    db: Option<&mut [f32]>,
+) -> Result<()> {
+    const KERNEL: &str = "layer_norm_vjp";
+    norm.check(KERNEL, x.width())?;
+    let gradient =
+        Gradient { x, dy, dx, w: None, eps: norm.eps, layer: true, dw: None, db: None, rows: 0..0 };
+    gradient.start(isa, KERNEL, norm.weight, 0.0, dw, db)
+}
+
+/// The gradient of either norm.
+struct Gradient<'a, T> {
+    x: Rows<'a, T>,
+    dy: Rows<'a, T>,
+    dx: &'a RowsMut<'a, T>,
+    w: Option<&'a [f32]>,
+    eps: f32,
+    layer: bool,
+    /// Where the rows add their part of the gradients of weight and bias.
+    dw: Option<*mut f32>,
+    db: Option<*mut f32>,
+    rows: Range<usize>,
+}
+
+impl<T: Element> Gradient<'_, T> {
+    fn start(
+        self,
+        isa: Isa,
+        kernel: &'static str,
+        weight: Option<Weight<'_>>,
+        offset: f32,
+        dw: Option<&mut [f32]>,
+        db: Option<&mut [f32]>,
+    ) -> Result<()> {
+        let Self { x, dy, dx, eps, layer, .. } = self;
+        let (rows, width) = (x.rows(), x.width());
+        same(kernel, "dy", (rows, width), (dy.rows(), dy.width()))?;
+        same(kernel, "dx", (rows, width), (dx.rows(), dx.width()))?;
+        for (operand, out) in [("dw", &dw), ("db", &db)] {
+            out.as_ref().map_or(Ok(()), |out| length(kernel, operand, width, out.len()))?;
+        }
+        let (each, count) = blocks(rows);
+        let part = |wanted: bool| vec![0f32; if wanted { count * width } else { 0 }];
+        let (mut dw_parts, mut db_parts) = (part(dw.is_some()), part(db.is_some()));
+        {
+            let (wants_dw, wants_db) = (dw.is_some() && width > 0, db.is_some() && width > 0);
+            let dw_rows = RowsMut::new(&mut dw_parts, if wants_dw { count } else { 0 }, width, width)?;
+            let db_rows = RowsMut::new(&mut db_parts, if wants_db { count } else { 0 }, width, width)?;
+            with_weight(isa, weight, offset, |w| {
+                share(count, 3 * each * width, &|blocks| {
+                    for block in blocks {
+                        let rows = block * each..rows.min((block + 1) * each);
+                        let dw = wants_dw.then(|| dw_rows.at(block));
+                        let db = wants_db.then(|| db_rows.at(block));
+                        dispatch(isa, Gradient { x, dy, dx, w, eps, layer, dw, db, rows });
+                    }
+                });
+            });
+        }
+        if let Some(dw) = dw {
+            sum_parts(&dw_parts, dw);
+        }
+        if let Some(db) = db {
+            sum_parts(&db_parts, db);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Element> Kernel for Gradient<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, dy, dx, w, eps, layer, dw, db, rows } = self;
+        let n = x.width();
+        let one = s.splat(1.0);
+        for row in rows {
+            let (x, dy, dx) = (x.at(row), dy.at(row), dx.at(row));
+            // SAFETY: the caller checked that all have the same rows and width, the parts have as many elements, and no
+            // other task writes to this row or these parts.
+            unsafe {
+                let (mean, scale) = match layer {
+                    true => moments(s, x, n, eps),
+                    false => (0.0, inverse_rms(s, x, n, eps)),
+                };
+                let (mean, r) = (s.splat(mean), s.splat(scale));
+                // Past the end `dy` is 0, and with it all that is summed.
+                let dot = total!(s: S, n, |i, m, sum| {
+                    let z = s.mul(s.sub(simd::load(s, x.add(i), m), mean), r);
+                    let w = match w {
+                        Some(w) => simd::load(s, w.as_ptr().add(i), m),
+                        None => one,
+                    };
+                    s.fma(s.mul(simd::load(s, dy.add(i), m), w), z, sum)
+                });
+                let average = match layer {
+                    false => 0.0,
+                    true => total!(s: S, n, |i, m, sum| {
+                        let w = match w {
+                            Some(w) => simd::load(s, w.as_ptr().add(i), m),
+                            None => one,
+                        };
+                        s.fma(simd::load(s, dy.add(i), m), w, sum)
+                    }),
+                };
+                let (dot, average) = (s.splat(dot / n as f32), s.splat(average / n as f32));
+                each!(S, n, |i, m| {
+                    let z = s.mul(s.sub(simd::load(s, x.add(i), m), mean), r);
+                    let dy = simd::load(s, dy.add(i), m);
+                    let g = match w {
+                        Some(w) => s.mul(dy, simd::load(s, w.as_ptr().add(i), m)),
+                        None => dy,
+                    };
+                    let inner = s.sub(s.sub(g, average), s.mul(z, dot));
+                    simd::store(s, dx.add(i), s.mul(r, inner), m);
+                    if let Some(dw) = dw {
+                        let dw = dw.add(i);
+                        simd::store(s, dw, s.fma(dy, z, simd::load(s, dw, m)), m);
+                    }
+                    if let Some(db) = db {
+                        let db = db.add(i);
+                        simd::store(s, db, s.add(dy, simd::load(s, db, m)), m);
+                    }
+                });
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -595,6 +781,69 @@ mod tests {
     #[test]
     fn layer_norm_is_its_formula() {
         everywhere!(layer);
+    }
+
+    fn gradients<T: Element>(isa: Isa) {
+        let random = &mut Random(11);
+        for (rows, n) in [(1, 1), (3, 2), (5, 17), (2, 1000), (100, 65), (300, 33)] {
+            let (x, dy): (Vec<T>, Vec<T>) = (random.vec(rows * n, 2.0), random.vec(rows * n, 1.0));
+            let w: Vec<f32> = random.vec(n, 1.0);
+            let (x, dy) = (Rows::packed(&x, n).unwrap(), Rows::packed(&dy, n).unwrap());
+            for (layer, weight) in [(false, None), (false, Some(&w)), (true, None), (true, Some(&w))] {
+                let (mut dx, mut dw, mut db) = (vec![T::ZERO; rows * n], vec![9f32; n], vec![9f32; n]);
+                let weights = weight.map(|w| Weight::from(&w[..]));
+                let (eps, offset) = (1e-3, if layer { 0.0 } else { 1.0 });
+                let out = &mut RowsMut::packed(&mut dx, n).unwrap();
+                if layer {
+                    let norm = LayerNorm { weight: weights, bias: None, eps };
+                    layer_norm_vjp(isa, x, &norm, dy, out, Some(&mut dw), Some(&mut db)).unwrap();
+                } else {
+                    let norm = RmsNorm { weight: weights, offset, eps };
+                    rms_norm_vjp(isa, x, &norm, dy, out, Some(&mut dw)).unwrap();
+                }
+                let (mut dw_sum, mut db_sum) = (vec![0f64; n], vec![0f64; n]);
+                for row in 0..rows {
+                    let wide = |x: &[T]| x.iter().map(|x| f64::from(x.to_f32())).collect::<Vec<f64>>();
+                    let (x, dy) = (wide(x.row(row)), wide(dy.row(row)));
+                    let average = |v: &[f64]| v.iter().sum::<f64>() / n as f64;
+                    let mean = if layer { average(&x) } else { 0.0 };
+                    let squares: Vec<f64> = x.iter().map(|x| (x - mean) * (x - mean)).collect();
+                    let r = 1.0 / (average(&squares) + f64::from(eps)).sqrt();
+                    let z: Vec<f64> = x.iter().map(|x| (x - mean) * r).collect();
+                    let w = |i: usize| weight.map_or(1.0, |w| f64::from(w[i] + offset));
+                    let g: Vec<f64> = dy.iter().enumerate().map(|(i, dy)| dy * w(i)).collect();
+                    let dot = average(&g.iter().zip(&z).map(|(g, z)| g * z).collect::<Vec<_>>());
+                    let lost = if layer { average(&g) } else { 0.0 };
+                    for i in 0..n {
+                        let expected = r * (g[i] - lost - z[i] * dot);
+                        let place = format!("{isa} {layer} {n} [{row}, {i}]");
+                        close(dx[row * n + i], expected, 1e-5, 2e-5 * r, &place);
+                        dw_sum[i] += dy[i] * z[i];
+                        db_sum[i] += dy[i];
+                    }
+                }
+                for i in 0..n {
+                    close(dw[i], dw_sum[i], 1e-5, 1e-4, &format!("{isa} dw {layer} {n} {i}"));
+                    if layer {
+                        close(db[i], db_sum[i], 1e-5, 1e-5, &format!("{isa} db {n} {i}"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_their_formulas() {
+        everywhere!(gradients);
+    }
+
+    #[test]
+    fn gradients_of_no_rows_are_zero() {
+        let (mut dw, norm) = ([7f32; 4], RmsNorm { weight: None, offset: 0.0, eps: 0.0 });
+        let none = Rows::<f32>::new(&[], 0, 4, 4).unwrap();
+        let out = &mut RowsMut::new(&mut [], 0, 4, 4).unwrap();
+        rms_norm_vjp(Isa::Portable, none, &norm, none, out, Some(&mut dw)).unwrap();
+        assert_eq!(dw, [0.0; 4]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Rows to one number each, and the choice of a token from a row of logits.
 
-use crate::rows::{length, share};
-use crate::simd::{self, Kernel, Simd, dispatch, fold};
-use crate::{Element, Isa, Result, Rows, RowsMut};
+use std::ops::Range;
+
+use crate::rows::{length, share_slice};
+use crate::simd::{self, Kernel, Simd, dispatch, each, exp, fold, total};
+use crate::{Element, Error, Isa, Result, Rows};
 
 /// Elements that are looked at together: of these, only the block with the result is looked at twice.
 const BLOCK: usize = 1024;
@@ -13,7 +15,7 @@ const BLOCK: usize = 1024;
 /// # Safety
 /// `x` has `m` elements.
 #[inline(always)]
-unsafe fn padded<S: Simd, T: Element>(s: S, x: *const T, m: usize) -> S::V {
+pub(crate) unsafe fn padded<S: Simd, T: Element>(s: S, x: *const T, m: usize) -> S::V {
     // SAFETY: the caller's, and an array of sixteen elements, as many as a vector has at most.
     unsafe {
         let v = simd::load(s, x, m);
@@ -38,6 +40,32 @@ pub(crate) unsafe fn largest<S: Simd, T: Element>(s: S, x: *const T, n: usize) -
     });
     let (a, c) = (s.where_lt(a, b, b, a), s.where_lt(c, d, d, c));
     s.largest(s.where_lt(a, c, c, a))
+}
+
+/// The elements that one task looks through. Fixed, so that the result does not depend on the threads.
+const PART: usize = 16 * BLOCK;
+
+/// Runs `body` over parts of `0..len`, on several threads if there are many, and combines what it gives in their order.
+///
+/// `cost` is the work of an element, compared with a load.
+pub(crate) fn fold_parts<R: Copy + Send + Sync>(
+    len: usize,
+    cost: usize,
+    first: R,
+    body: &(dyn Fn(Range<usize>) -> R + Sync),
+    combine: impl Fn(R, R) -> R,
+) -> R {
+    if len <= PART {
+        return if len == 0 { first } else { combine(first, body(0..len)) };
+    }
+    let count = len.div_ceil(PART);
+    let mut results = vec![first; count];
+    share_slice(&mut results, cost * PART, &|start, results| {
+        for (part, result) in (start..).zip(results) {
+            *result = body(part * PART..len.min((part + 1) * PART));
+        }
+    });
+    results.into_iter().fold(first, combine)
 }
 
 struct Argmax<'a, T>(&'a [T]);
@@ -65,66 +93,528 @@ impl<T: Element> Kernel for Argmax<'_, T> {
     }
 }
 
+/// Checks that there are rows of something and a result for each.
+fn check<T, O>(kernel: &'static str, x: &Rows<'_, T>, out: &[O]) -> Result<()> {
+    length(kernel, "out", x.rows(), out.len())?;
+    if x.width() == 0 && x.rows() > 0 {
+        return Err(Error::operand(kernel, "expected elements in each row, found none"));
+    }
+    Ok(())
+}
+
+/// Runs `body` on each row, on several threads where there are many.
+fn each_row<T: Element, O: Send>(
+    x: Rows<'_, T>,
+    out: &mut [O],
+    cost: usize,
+    body: &(dyn Fn(&[T]) -> O + Sync),
+) {
+    share_slice(out, cost * x.width(), &|start, out| {
+        for (row, out) in (start..).zip(out) {
+            *out = body(x.row(row));
+        }
+    });
+}
+
 /// Where the largest element of each row first stands.
 ///
 /// A NaN is passed over, unless it is the first element: then the result is 0, as it is in MLX. It is also 0 where
 /// nothing is above −∞.
 ///
 /// # Errors
-/// [`Error::Operand`](crate::Error::Operand) when rows are empty, or `out` has not one element for each.
+/// [`Error::Operand`] when rows are empty, or `out` has not one element for each.
 pub fn argmax<T: Element>(isa: Isa, x: Rows<'_, T>, out: &mut [u32]) -> Result<()> {
-    const KERNEL: &str = "argmax";
-    length(KERNEL, "out", x.rows(), out.len())?;
-    if x.width() == 0 && x.rows() > 0 {
-        return Err(crate::Error::operand(KERNEL, "expected elements in each row, found none"));
-    }
-    let out = RowsMut::new(out, x.rows(), 1, 1)?;
-    share(x.rows(), x.width(), &|rows| {
-        for row in rows {
-            let index = argmax_row(isa, x.row(row));
-            // SAFETY: the row has one element, and no other task writes to it.
-            unsafe { out.at(row).write(u32::try_from(index).unwrap_or(u32::MAX)) }
+    check("argmax", &x, out)?;
+    each_row(x, out, 1, &|x| {
+        if x.first().is_none_or(|first| first.to_f32().is_nan()) {
+            return 0;
         }
+        let part = |range: Range<usize>| {
+            let (value, at) = dispatch(isa, Argmax(&x[range.clone()]));
+            (value, range.start + at)
+        };
+        let (_, index) =
+            fold_parts(x.len(), 1, (f32::NEG_INFINITY, 0), &part, |a, b| if b.0 > a.0 { b } else { a });
+        u32::try_from(index).unwrap_or(u32::MAX)
     });
     Ok(())
 }
 
-/// The largest row that one thread looks through on its own is a few tasks long.
-const PART: usize = 64 * BLOCK;
+struct Largest<'a, T>(&'a [T]);
 
-fn argmax_row<T: Element>(isa: Isa, x: &[T]) -> usize {
-    if x.first().is_none_or(|first| first.to_f32().is_nan()) {
-        return 0;
-    }
-    let (mut most, mut index) = (f32::NEG_INFINITY, 0);
-    let mut parts = [(f32::NEG_INFINITY, 0); 16];
-    for (j, group) in x.chunks(PART * parts.len()).enumerate() {
-        let count = group.len().div_ceil(PART);
-        let slots = match RowsMut::new(&mut parts, count, 1, 1) {
-            Ok(slots) => slots,
-            Err(_) => return index,
+impl<T: Element> Kernel for Largest<'_, T> {
+    /// The largest number, and whether there is a NaN.
+    type Output = (f32, bool);
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> (f32, bool) {
+        let (x, n) = (self.0.as_ptr(), self.0.len());
+        let zero = s.splat(0.0);
+        // SAFETY: the slice has as many elements as it says.
+        let (most, nan) = unsafe {
+            let nan = total!(s: S, n, |i, m, seen| {
+                let v = simd::load(s, x.add(i), m);
+                s.add(seen, s.where_nan(v, v, zero))
+            });
+            (largest(s, x, n), nan)
         };
-        share(count, PART, &|range| {
-            for part in range {
-                let end = group.len().min((part + 1) * PART);
-                let (value, at) = dispatch(isa, Argmax(&group[part * PART..end]));
-                // SAFETY: the row has one element, and no other task writes to it.
-                unsafe { slots.at(part).write((value, part * PART + at)) }
-            }
-        });
-        for &(value, at) in &parts[..count] {
-            if value > most {
-                (most, index) = (value, j * PART * 16 + at);
-            }
+        (most, nan.is_nan())
+    }
+}
+
+/// The largest number of a row, and whether there is a NaN.
+fn row_max<T: Element>(isa: Isa, x: &[T]) -> (f32, bool) {
+    let part = |range| dispatch(isa, Largest(&x[range]));
+    fold_parts(x.len(), 1, (f32::NEG_INFINITY, false), &part, |a, b| {
+        (if b.0 > a.0 { b.0 } else { a.0 }, a.1 | b.1)
+    })
+}
+
+/// The largest element of each row, NaN where there is one.
+///
+/// # Errors
+/// [`Error::Operand`] when rows are empty, or `out` has not one element for each.
+pub fn max<T: Element, O: Element>(isa: Isa, x: Rows<'_, T>, out: &mut [O]) -> Result<()> {
+    check("max", &x, out)?;
+    each_row(x, out, 2, &|x| {
+        let (most, nan) = row_max(isa, x);
+        O::from_f32(if nan { f32::NAN } else { most })
+    });
+    Ok(())
+}
+
+struct Sum<'a, T>(&'a [T]);
+
+impl<T: Element> Kernel for Sum<'_, T> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let mut sum = 0.0;
+        for part in self.0.chunks(BLOCK) {
+            let (x, n) = (part.as_ptr(), part.len());
+            // SAFETY: the slice has as many elements as it says.
+            sum += f64::from(total!(s: S, n, |i, m, sum| s.add(sum, unsafe { simd::load(s, x.add(i), m) })));
+        }
+        sum
+    }
+}
+
+/// The sum of each row: in float32 over 1024 elements at a time, and of these sums in float64, so that long rows keep
+/// their digits.
+///
+/// # Errors
+/// [`Error::Operand`] when `out` has not one element for each row.
+#[expect(clippy::cast_possible_truncation, reason = "rounded to the precision of the result")]
+pub fn sum<T: Element, O: Element>(isa: Isa, x: Rows<'_, T>, out: &mut [O]) -> Result<()> {
+    length("sum", "out", x.rows(), out.len())?;
+    each_row(x, out, 1, &|x| {
+        let part = |range| dispatch(isa, Sum(&x[range]));
+        O::from_f32(fold_parts(x.len(), 1, 0.0, &part, |a, b| a + b) as f32)
+    });
+    Ok(())
+}
+
+/// `Σ exp((x − shift) · scale)` over the elements from `least` on; NaN where one is.
+struct ExpSum<'a, T> {
+    x: &'a [T],
+    shift: f32,
+    scale: f32,
+    least: f32,
+}
+
+impl<T: Element> Kernel for ExpSum<'_, T> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self { x, shift, scale, least } = self;
+        let mut sum = 0.0;
+        for part in x.chunks(BLOCK) {
+            let (x, n) = (part.as_ptr(), part.len());
+            sum += f64::from(total!(s: S, n, |i, m, sum| {
+                // SAFETY: the slice has as many elements as it says.
+                let v = unsafe { padded(s, x.add(i), m) };
+                s.add(sum, weight(s, v, shift, scale, least))
+            }));
+        }
+        sum
+    }
+}
+
+/// `exp((x − shift) · scale)`, 0 where `x < least`.
+#[inline(always)]
+fn weight<S: Simd>(s: S, x: S::V, shift: f32, scale: f32, least: f32) -> S::V {
+    let y = exp(s, s.mul(s.sub(x, s.splat(shift)), s.splat(scale)));
+    s.where_lt(x, s.splat(least), s.splat(0.0), y)
+}
+
+/// `ln Σ exp x` of each row: −∞ where all are −∞, ∞ where one is, NaN where one is.
+///
+/// # Errors
+/// [`Error::Operand`] when `out` has not one element for each row.
+#[expect(clippy::cast_possible_truncation, reason = "rounded to the precision of the result")]
+pub fn logsumexp<T: Element, O: Element>(isa: Isa, x: Rows<'_, T>, out: &mut [O]) -> Result<()> {
+    length("logsumexp", "out", x.rows(), out.len())?;
+    each_row(x, out, 5, &|x| {
+        let (most, nan) = row_max(isa, x);
+        if nan {
+            return O::from_f32(f32::NAN);
+        }
+        if most.is_infinite() {
+            return O::from_f32(most);
+        }
+        let part =
+            |range| dispatch(isa, ExpSum { x: &x[range], shift: most, scale: 1.0, least: f32::NEG_INFINITY });
+        let sum = fold_parts(x.len(), 4, 0.0, &part, |a, b| a + b);
+        O::from_f32((f64::from(most) + sum.ln()) as f32)
+    });
+    Ok(())
+}
+
+/// How logits become weights: `exp(x / temperature)`, 0 for those below `least`.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighing {
+    /// Above 0, and finite.
+    pub temperature: f32,
+    /// The smallest logit that counts, such as a [`top_k_threshold`]; −∞ for none.
+    pub least: f32,
+}
+
+impl Weighing {
+    /// The largest logit and the factor for differences from it.
+    fn start(&self, isa: Isa, kernel: &'static str, x: &[f32]) -> Result<(f32, f32)> {
+        let temperature = self.temperature;
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return Err(Error::operand(
+                kernel,
+                format!("expected a temperature above 0, found {temperature}"),
+            ));
+        }
+        let (most, nan) = row_max(isa, x);
+        if nan || !most.is_finite() || most.partial_cmp(&self.least).is_none_or(std::cmp::Ordering::is_lt) {
+            let found = if nan { f32::NAN } else { most };
+            let message =
+                format!("expected numbers, the largest finite and {} or more, found {found}", self.least);
+            return Err(Error::operand(kernel, message));
+        }
+        // With the largest factor, a logit that differs at all has no weight.
+        Ok((most, (1.0 / temperature).min(f32::MAX)))
+    }
+}
+
+/// Elements of which the draw keeps the sum of the weights.
+const DRAW: usize = 512;
+
+/// `DRAW` elements at a time, the sums of their weights.
+struct Sums<'a> {
+    x: &'a [f32],
+    shift: f32,
+    scale: f32,
+    least: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Sums<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, shift, scale, least, out } = self;
+        for (part, out) in x.chunks(DRAW).zip(out) {
+            let (x, n) = (part.as_ptr(), part.len());
+            *out = total!(s: S, n, |i, m, sum| {
+                // SAFETY: the slice has as many elements as it says.
+                let v = unsafe { padded(s, x.add(i), m) };
+                s.add(sum, weight(s, v, shift, scale, least))
+            });
         }
     }
-    index
+}
+
+/// The weights themselves.
+struct Weights<'a> {
+    x: &'a [f32],
+    shift: f32,
+    scale: f32,
+    least: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Weights<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, shift, scale, least, out } = self;
+        let n = x.len().min(out.len());
+        each!(S, n, |i, m| {
+            // SAFETY: both slices have `i + m` elements.
+            unsafe {
+                let v = simd::load(s, x.as_ptr().add(i), m);
+                simd::store(s, out.as_mut_ptr().add(i), weight(s, v, shift, scale, least), m);
+            }
+        });
+    }
+}
+
+/// Draws an index with a probability in proportion to its weight: the first at which the running sum of the weights is
+/// more than `uniform` of their total.
+///
+/// The same numbers give the same index on every run, whatever the number of threads. What has no weight is not drawn.
+///
+/// # Errors
+/// [`Error::Operand`] when a logit is NaN, when none is finite and at least `least`, or when `uniform` is not in `[0, 1)`.
+pub fn sample_categorical(isa: Isa, logits: &[f32], weighing: &Weighing, uniform: f32) -> Result<usize> {
+    const KERNEL: &str = "sample_categorical";
+    if !(0.0..1.0).contains(&uniform) {
+        return Err(Error::operand(KERNEL, format!("expected a number in [0, 1), found {uniform}")));
+    }
+    let (shift, scale) = weighing.start(isa, KERNEL, logits)?;
+    let least = weighing.least;
+    let count = logits.len().div_ceil(DRAW);
+    let mut sums = vec![0f32; count];
+    share_slice(&mut sums, 4 * DRAW, &|start, out| {
+        dispatch(isa, Sums { x: &logits[start * DRAW..], shift, scale, least, out });
+    });
+    let total: f64 = sums.iter().map(|&sum| f64::from(sum)).sum();
+    let mut target = f64::from(uniform) * total;
+    let mut chosen = 0;
+    for (block, &sum) in sums.iter().enumerate().filter(|(_, sum)| **sum > 0.0) {
+        chosen = block;
+        if target < f64::from(sum) {
+            break;
+        }
+        target -= f64::from(sum);
+    }
+    let x = &logits[chosen * DRAW..logits.len().min((chosen + 1) * DRAW)];
+    let mut weights = [0f32; DRAW];
+    dispatch(isa, Weights { x, shift, scale, least, out: &mut weights });
+    // The sum in another order may fall short of the target; then it is the last that has a weight.
+    let mut within = 0;
+    for (i, &weight) in weights[..x.len()].iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+        within = i;
+        if target < f64::from(weight) {
+            break;
+        }
+        target -= f64::from(weight);
+    }
+    Ok(chosen * DRAW + within)
+}
+
+/// Elements of which the thresholds keep the largest.
+const GROUP: usize = 64;
+
+struct GroupMax<'a> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for GroupMax<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, out } = self;
+        for (part, out) in x.chunks(GROUP).zip(out) {
+            // SAFETY: the slice has as many elements as it says.
+            *out = unsafe { largest(s, part.as_ptr(), part.len()) };
+        }
+    }
+}
+
+/// The largest of each [`GROUP`].
+fn group_max(isa: Isa, x: &[f32]) -> Vec<f32> {
+    let count = x.len().div_ceil(GROUP);
+    let mut groups = vec![0f32; count];
+    share_slice(&mut groups, GROUP, &|start, out| dispatch(isa, GroupMax { x: &x[start * GROUP..], out }));
+    groups
+}
+
+/// The elements from `least` on, in their order, from the groups that have any.
+fn collect(x: &[f32], groups: &[f32], least: f32) -> Vec<f32> {
+    let mut found = vec![0f32; groups.iter().filter(|&&most| most >= least).count() * GROUP];
+    let mut count = 0;
+    for (part, _) in x.chunks(GROUP).zip(groups).filter(|&(_, &most)| most >= least) {
+        for &x in part {
+            found[count] = x;
+            count += usize::from(x >= least);
+        }
+    }
+    found.truncate(count);
+    found
+}
+
+/// The `k`-th largest logit: keeping those from it on keeps `k`, and with them those that equal the last.
+///
+/// −∞ where there are no more than `k`, and ∞ for `k = 0`. A NaN counts as −∞.
+#[must_use]
+pub fn top_k_threshold(isa: Isa, logits: &[f32], k: usize) -> f32 {
+    if k == 0 {
+        return f32::INFINITY;
+    }
+    if k >= logits.len() {
+        return f32::NEG_INFINITY;
+    }
+    // The k-th largest of the groups' largest is no larger than the k-th largest of all, so that only what is at least
+    // as large need be looked at.
+    let groups = group_max(isa, logits);
+    if k <= groups.len() / 8 {
+        let least = kth_largest(&mut groups.clone(), k);
+        if least > f32::NEG_INFINITY {
+            return kth_largest(&mut collect(logits, &groups, least), k);
+        }
+    }
+    radix_select(logits, k)
+}
+
+/// The `k`-th largest of numbers that are not NaN, `1 ≤ k ≤ len`.
+fn kth_largest(x: &mut [f32], k: usize) -> f32 {
+    match k.checked_sub(1) {
+        Some(k) if k < x.len() => *x.select_nth_unstable_by(k, |a, b| b.total_cmp(a)).1,
+        _ => f32::NEG_INFINITY,
+    }
+}
+
+/// A number that is the larger, the larger `x` is; NaN counts as −∞, and −0 as 0.
+#[inline(always)]
+fn key(x: f32) -> u32 {
+    let x = if x.is_nan() { f32::NEG_INFINITY } else { x + 0.0 };
+    let bits = x.to_bits();
+    bits ^ (0x8000_0000 | ((bits.cast_signed() >> 31).cast_unsigned() & 0x7fff_ffff))
+}
+
+fn unkey(key: u32) -> f32 {
+    f32::from_bits(if key & 0x8000_0000 != 0 { key ^ 0x8000_0000 } else { !key })
+}
+
+/// The `k`-th largest by the digits of the keys, `1 ≤ k ≤ len`.
+fn radix_select(x: &[f32], mut k: usize) -> f32 {
+    const DIGITS: [(u32, usize); 3] = [(21, 1 << 11), (10, 1 << 11), (0, 1 << 10)];
+    let mut keys: Vec<u32> = x.iter().map(|&x| key(x)).collect();
+    for (shift, size) in DIGITS {
+        // Four counts, so that equal neighbours do not wait for each other.
+        let mut counts = vec![[0u32; 4]; size];
+        let mask = (size - 1) as u32;
+        for (i, key) in keys.iter().enumerate() {
+            counts[((key >> shift) & mask) as usize][i & 3] += 1;
+        }
+        let mut digit = mask;
+        for (value, counts) in counts.iter().enumerate().rev() {
+            let here = counts.iter().sum::<u32>() as usize;
+            if k <= here {
+                digit = value as u32;
+                break;
+            }
+            k -= here;
+        }
+        keys.retain(|key| (key >> shift) & mask == digit);
+        if let [only] = keys[..] {
+            return unkey(only);
+        }
+    }
+    keys.first().map_or(f32::NEG_INFINITY, |&key| unkey(key))
+}
+
+/// How far below the largest the first looks go, in units of the temperature.
+const CUTS: [f32; 7] = [1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0];
+
+/// The sums of the weights from each cut on, and of all.
+struct CutSums<'a> {
+    x: &'a [f32],
+    shift: f32,
+    scale: f32,
+    least: f32,
+    cuts: [f32; 7],
+}
+
+impl Kernel for CutSums<'_> {
+    type Output = [f64; 8];
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> [f64; 8] {
+        let Self { x, shift, scale, least, cuts } = self;
+        let mut sums = [0f64; 8];
+        let zero = s.splat(0.0);
+        for part in x.chunks(BLOCK) {
+            let mut here = [zero; 8];
+            each!(S, part.len(), |i, m| {
+                // SAFETY: the slice has as many elements as it says.
+                let v = unsafe { padded(s, part.as_ptr().add(i), m) };
+                let w = weight(s, v, shift, scale, least);
+                here[7] = s.add(here[7], w);
+                for j in 0..7 {
+                    here[j] = s.add(here[j], s.where_lt(v, s.splat(cuts[j]), zero, w));
+                }
+            });
+            for (sum, here) in sums.iter_mut().zip(here) {
+                *sum += f64::from(s.sum(here));
+            }
+        }
+        sums
+    }
+}
+
+/// The smallest logit of the nucleus: of the fewest largest logits of which the weights make up `p` of the total.
+///
+/// Those that equal the last are to be kept with it. For `p = 0` it is the largest logit; for `p ≥ 1`, `least`.
+///
+/// # Errors
+/// [`Error::Operand`] when a logit is NaN, when none is finite and at least `least`, or when `p` is below 0.
+pub fn top_p_threshold(isa: Isa, logits: &[f32], weighing: &Weighing, p: f32) -> Result<f32> {
+    const KERNEL: &str = "top_p_threshold";
+    if p.partial_cmp(&0.0).is_none_or(std::cmp::Ordering::is_lt) {
+        return Err(Error::operand(KERNEL, format!("expected a share from 0 to 1, found {p}")));
+    }
+    let (shift, scale) = weighing.start(isa, KERNEL, logits)?;
+    let least = weighing.least;
+    if p >= 1.0 {
+        return Ok(least);
+    }
+    let groups = group_max(isa, logits);
+    let cuts = CUTS.map(|cut| (shift - cut / scale).max(least));
+    let part = |range| dispatch(isa, CutSums { x: &logits[range], shift, scale, least, cuts });
+    let sums = fold_parts(logits.len(), 6, [0f64; 8], &part, |a, b| std::array::from_fn(|i| a[i] + b[i]));
+    let wanted = f64::from(p) * sums[7];
+    // A sum in another order may differ a little.
+    let cut =
+        cuts.iter().zip(&sums).find(|(_, sum)| **sum >= wanted * (1.0 + 1e-5)).map_or(least, |(cut, _)| *cut);
+    let candidates = collect(logits, &groups, cut);
+    let mut weights = vec![0f32; candidates.len()];
+    dispatch(isa, Weights { x: &candidates, shift, scale, least, out: &mut weights });
+    Ok(nucleus(&candidates, &weights, wanted, shift))
+}
+
+/// The largest logit such that the weights of those from it on make up `wanted`, or the smallest of all.
+fn nucleus(x: &[f32], weights: &[f32], wanted: f64, most: f32) -> f32 {
+    const BINS: usize = 2048;
+    let lowest = x.iter().zip(weights).filter(|(_, w)| **w > 0.0).fold(most, |low, (&x, _)| low.min(x));
+    let factor = (BINS - 1) as f32 / (most - lowest).max(f32::MIN_POSITIVE);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 on, and bounded")]
+    let bin = |x: f32| (((most - x) * factor) as usize).min(BINS - 1);
+    let mut sums = vec![0f64; BINS];
+    for (&x, &w) in x.iter().zip(weights) {
+        sums[bin(x)] += f64::from(w);
+    }
+    let (mut above, mut chosen) = (0.0, BINS - 1);
+    for (i, &sum) in sums.iter().enumerate() {
+        if above + sum >= wanted && sum > 0.0 {
+            chosen = i;
+            break;
+        }
+        above += sum;
+    }
+    let mut inside: Vec<(f32, f32)> =
+        x.iter().zip(weights).map(|(&x, &w)| (x, w)).filter(|&(x, w)| w > 0.0 && bin(x) == chosen).collect();
+    inside.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    let mut smallest = lowest;
+    for (x, w) in inside {
+        smallest = x;
+        above += f64::from(w);
+        if above >= wanted {
+            break;
+        }
+    }
+    smallest
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Random, SIZES, everywhere};
+    use crate::testing::{Random, SIZES, close, everywhere};
 
     /// As MLX does it.
     fn argmax_reference<T: Element>(x: &[T]) -> usize {
@@ -167,5 +657,155 @@ mod tests {
     #[test]
     fn argmax_is_the_first_of_the_largest_as_in_mlx() {
         everywhere!(argmax_values);
+    }
+
+    fn rows_to_numbers<T: Element>(isa: Isa) {
+        let random = &mut Random(12);
+        for n in SIZES.into_iter().filter(|&n| n > 0).chain([5000, 70_001]) {
+            let x: Vec<T> = random.vec(1 + 2 * (n + 3), 5.0);
+            let x = Rows::new(&x[1..], 2, n, n + 3).unwrap();
+            let (mut most, mut total, mut lse) = ([0f32; 2], [0f32; 2], [T::ZERO; 2]);
+            max(isa, x, &mut most).unwrap();
+            sum(isa, x, &mut total).unwrap();
+            logsumexp(isa, x, &mut lse).unwrap();
+            for row in 0..2 {
+                let x: Vec<f64> = x.row(row).iter().map(|x| f64::from(x.to_f32())).collect();
+                let place = format!("{isa} {n}");
+                close(most[row], x.iter().copied().fold(f64::NEG_INFINITY, f64::max), 0.0, 0.0, &place);
+                close(total[row], x.iter().sum(), 1e-6, 1e-5 * (n as f64).sqrt(), &place);
+                close(lse[row], x.iter().map(|x| x.exp()).sum::<f64>().ln(), 3e-7, 3e-7, &place);
+            }
+        }
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        for (x, largest, lse) in [
+            ([-inf, -inf, -inf], -inf, -inf),
+            ([1.0, inf, 2.0], inf, inf),
+            ([1.0, inf, nan], nan, nan),
+            ([nan, -inf, -inf], nan, nan),
+            ([-inf, 3.0, -inf], 3.0, 3.0),
+        ] {
+            let x = x.map(T::from_f32);
+            let (mut most, mut sums) = ([0f32], [0f32]);
+            max(isa, Rows::one(&x), &mut most).unwrap();
+            logsumexp(isa, Rows::one(&x), &mut sums).unwrap();
+            close(most[0], f64::from(largest), 0.0, 0.0, "max");
+            close(sums[0], f64::from(lse), 0.0, 0.0, "logsumexp");
+        }
+        let mut out = [1f32];
+        sum(isa, Rows::<T>::new(&[], 1, 0, 0).unwrap(), &mut out).unwrap();
+        assert_eq!(out, [0.0]);
+        logsumexp(isa, Rows::<T>::new(&[], 1, 0, 0).unwrap(), &mut out).unwrap();
+        assert_eq!(out, [f32::NEG_INFINITY]);
+    }
+
+    #[test]
+    fn reductions_are_their_formulas() {
+        everywhere!(rows_to_numbers);
+    }
+
+    /// Logits as models have them: many low ones, and some that lead; or all alike; or masked.
+    fn logits(random: &mut Random, n: usize, kind: usize) -> Vec<f32> {
+        (0..n)
+            .map(|i| match kind {
+                0 => (0..6).map(|_| random.number()).sum::<f32>() * 2.0,
+                1 => (random.number() * 4.0).round(),
+                2 if random.number() > -0.9 => f32::NEG_INFINITY,
+                2 => random.number() * 20.0,
+                3 => random.number() * 1e-3,
+                _ => -(i as f32) / 50.0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn thresholds_are_those_of_a_sorted_row() {
+        let random = &mut Random(13);
+        for (kind, n) in (0..5).flat_map(|kind| [1, 2, 63, 65, 1000, 20_000, 70_003].map(|n| (kind, n))) {
+            let x = logits(random, n, kind);
+            let mut sorted = x.clone();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            for isa in Isa::available() {
+                for k in [1, 2, 7, 40, 64, n / 3, n - 1] {
+                    let expected = match k {
+                        0 => f32::INFINITY,
+                        k if k >= n => f32::NEG_INFINITY,
+                        k => sorted[k - 1],
+                    };
+                    assert_eq!(top_k_threshold(isa, &x, k), expected, "{isa} {kind} {n} {k}");
+                }
+                for (p, temperature) in
+                    [(0.0, 1.0), (0.1, 1.0), (0.5, 0.7), (0.9, 1.5), (0.999, 1.0), (1.0, 1.0)]
+                {
+                    let floor = if kind == 0 { -3.0f32.min(sorted[0]) } else { f32::NEG_INFINITY };
+                    if sorted[0] == f32::NEG_INFINITY || sorted[0] < floor {
+                        continue;
+                    }
+                    let weighing = Weighing { temperature, least: floor };
+                    let found = top_p_threshold(isa, &x, &weighing, p).unwrap();
+                    if p == 1.0 {
+                        assert_eq!(found, floor);
+                        continue;
+                    }
+                    let weight = |x: f32| (f64::from(x - sorted[0]) / f64::from(temperature)).exp();
+                    let kept: Vec<f32> = sorted.iter().copied().filter(|&x| x >= floor).collect();
+                    let total: f64 = kept.iter().map(|&x| weight(x)).sum();
+                    let above: f64 = kept.iter().filter(|&&x| x > found).map(|&x| weight(x)).sum();
+                    let with: f64 = kept.iter().filter(|&&x| x >= found).map(|&x| weight(x)).sum();
+                    let wanted = f64::from(p) * total;
+                    let place = format!("{isa} {kind} {n} {p}: {found}");
+                    assert!(kept.contains(&found), "{place}");
+                    assert!(above <= wanted + 1e-5 * total && with >= wanted - 1e-5 * total, "{place}");
+                }
+            }
+        }
+        let x = [f32::NAN, 1.0, -0.0, 0.0, f32::INFINITY, f32::NEG_INFINITY];
+        for (k, expected) in [(1, f32::INFINITY), (2, 1.0), (3, 0.0), (4, 0.0), (5, f32::NEG_INFINITY)] {
+            assert_eq!(top_k_threshold(Isa::Portable, &x, k), expected);
+        }
+    }
+
+    #[test]
+    fn draws_follow_the_running_sum() {
+        let random = &mut Random(14);
+        for (kind, n) in (0..5).flat_map(|kind| [1, 2, 511, 513, 20_000, 70_003].map(|n| (kind, n))) {
+            let x = logits(random, n, kind);
+            let most = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            if most == f32::NEG_INFINITY {
+                continue;
+            }
+            for isa in Isa::available() {
+                for temperature in [1.0, 0.5, 1e-40] {
+                    let weighing = Weighing { temperature, least: most - 3.0 };
+                    let weights: Vec<f64> = x
+                        .iter()
+                        .map(|&x| match x >= weighing.least {
+                            true => (f64::from(x - most) / f64::from(temperature)).exp(),
+                            false => 0.0,
+                        })
+                        .collect();
+                    let total: f64 = weights.iter().sum();
+                    for uniform in [0.0, 0.1, 0.5, 0.77, 0.999_999_94] {
+                        let found = sample_categorical(isa, &x, &weighing, uniform).unwrap();
+                        let before: f64 = weights[..found].iter().sum();
+                        let target = f64::from(uniform) * total;
+                        let place = format!("{isa} {kind} {n} {temperature} {uniform}: {found}");
+                        assert!(weights[found] > 0.0, "{place}");
+                        assert!(before <= target + 2e-5 * total, "{place}");
+                        assert!(before + weights[found] >= target - 2e-5 * total, "{place}");
+                        assert_eq!(found, sample_categorical(isa, &x, &weighing, uniform).unwrap());
+                    }
+                }
+            }
+        }
+        let weighing = Weighing { temperature: 1.0, least: f32::NEG_INFINITY };
+        let refused = |x: &[f32], weighing: &Weighing, uniform| {
+            sample_categorical(Isa::Portable, x, weighing, uniform).is_err()
+        };
+        assert!(refused(&[1.0, f32::NAN], &weighing, 0.0));
+        assert!(refused(&[f32::NEG_INFINITY; 3], &weighing, 0.0) && refused(&[], &weighing, 0.0));
+        assert!(refused(&[f32::INFINITY, 1.0], &weighing, 0.0));
+        assert!(refused(&[1.0], &weighing, 1.0) && refused(&[1.0], &weighing, f32::NAN));
+        assert!(refused(&[1.0], &Weighing { temperature: 0.0, ..weighing }, 0.0));
+        assert!(refused(&[1.0], &Weighing { least: 2.0, ..weighing }, 0.0));
     }
 }

@@ -478,8 +478,8 @@ const FAR: f32 = 1e8;
 fn sin_cos(angle: f32) -> (f32, f32) {
     // π/2 in two parts, the first of 33 bits, so that its products with whole numbers below 2²⁰ are exact; above, the
     // error stays far below a float32's.
-    const HIGH: f64 = 1.570_796_326_734_125_614_17;
-    const LOW: f64 = 6.077_100_506_506_192_249_32e-11;
+    const HIGH: f64 = 1.570_796_326_734_125_6;
+    const LOW: f64 = 6.077_100_506_506_192e-11;
     // Adding 1.5 · 2⁵² leaves no bits for a fraction, and the lowest bits of the sum are those of the whole number.
     const SHIFT: f64 = 6_755_399_441_055_744.0;
     let x = f64::from(angle);

@@ -220,3 +220,16 @@ pub(crate) fn share(rows: usize, cost: usize, body: &(dyn Fn(Range<usize>) + Syn
     let each = rows.div_ceil(threads * 4).max(TASK.div_ceil(cost));
     pool::run(rows.div_ceil(each), &|task| body(task * each..rows.min((task + 1) * each)));
 }
+
+/// Shares the elements of `out` out, of which each is the work of `cost` elements: `body` gets the index of the first and
+/// the elements themselves.
+pub(crate) fn share_slice<T: Send>(out: &mut [T], cost: usize, body: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    let len = out.len();
+    let all = RowsMut::one(out);
+    share(len, cost, &|range| {
+        // SAFETY: the range lies within the slice, and no two tasks have an element in common.
+        let part =
+            unsafe { std::slice::from_raw_parts_mut(all.at(0).wrapping_add(range.start), range.len()) };
+        body(range.start, part);
+    });
+}

@@ -151,6 +151,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
     }
     #[inline(always)]
+    fn scale(self, v: V, n: V) -> V {
+        unsafe { _mm512_scalef_ps(v, n) }
+    }
+    #[inline(always)]
     fn where_lt(self, a: V, b: V, x: V, y: V) -> V {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x) }
     }

@@ -9,11 +9,13 @@ use super::Simd;
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     const LOWEST: f32 = -87.336_54;
-    const HIGHEST: f32 = 88.722_84;
+    // Above 88.72 the scaling overflows.
+    const HIGHEST: f32 = 89.0;
     // ln 2 in two parts, the first with few enough bits that its product with n is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let bounded = s.min(s.max(x, s.splat(LOWEST)), s.splat(HIGHEST));
+    // In this order of operands, a NaN stays one.
+    let bounded = s.min(s.splat(HIGHEST), s.max(s.splat(LOWEST), x));
     let n = s.round(s.mul(bounded, s.splat(std::f32::consts::LOG2_E)));
     let r = s.fma(n, s.splat(-LN2_HIGH), bounded);
     let r = s.fma(n, s.splat(-LN2_LOW), r);
@@ -26,25 +28,143 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     p = s.fma(p, r, s.splat(0.5));
     p = s.fma(p, r, s.splat(1.0));
     p = s.fma(p, r, s.splat(1.0));
-    let half = s.min(n, s.splat(127.0));
-    let y = s.mul(s.mul(p, s.pow2(half)), s.pow2(s.sub(n, half)));
-    let y = s.where_lt(x, s.splat(LOWEST), s.splat(0.0), y);
-    let y = s.where_lt(s.splat(HIGHEST), x, s.splat(f32::INFINITY), y);
-    // A bound may have swallowed a NaN; its square alone is not above −1.
-    s.add(y, s.where_lt(s.splat(-1.0), s.mul(x, x), s.splat(0.0), x))
+    s.where_lt(x, s.splat(LOWEST), s.splat(0.0), s.scale(p, n))
 }
 
-/// `1 / (1 + e^−x)`.
+/// `1 / (1 + e^−x)` within three units in the last place; 0 below −88.72.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     let one = s.splat(1.0);
     s.div(one, s.add(one, exp(s, s.sub(s.splat(0.0), x))))
 }
 
-/// The hyperbolic tangent, within 2⁻²³ absolutely.
+/// The hyperbolic tangent within three units in the last place.
+///
+/// Below 0.625 a polynomial of the Cephes library, as the other form loses the digits of small numbers.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
-    let one = s.splat(1.0);
-    let e = exp(s, s.add(x, x));
-    s.sub(one, s.div(s.splat(2.0), s.add(e, one)))
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    let minus = s.sub(zero, x);
+    let size = s.max(x, minus);
+    let e = exp(s, s.add(size, size));
+    let large = s.sub(one, s.div(s.splat(2.0), s.add(e, one)));
+    let large = s.where_lt(x, zero, s.sub(zero, large), large);
+    let z = s.mul(x, x);
+    let mut p = s.splat(-0.005_704_988_7);
+    p = s.fma(p, z, s.splat(0.020_639_09));
+    p = s.fma(p, z, s.splat(-0.053_739_716));
+    p = s.fma(p, z, s.splat(0.133_314_42));
+    p = s.fma(p, z, s.splat(-0.333_332_8));
+    let small = s.fma(s.mul(p, z), x, x);
+    s.where_lt(size, s.splat(0.625), small, large)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+    use crate::simd::{self, Kernel, dispatch, each};
+
+    struct All<'a> {
+        x: &'a [f32],
+        function: usize,
+        out: &'a mut [f32],
+    }
+
+    impl Kernel for All<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self { x, function, out } = self;
+            assert_eq!(x.len(), out.len());
+            each!(S, x.len(), |i, m| {
+                // SAFETY: both slices have `i + m` elements.
+                unsafe {
+                    let v = simd::load(s, x.as_ptr().add(i), m);
+                    let y = match function {
+                        0 => exp(s, v),
+                        1 => sigmoid(s, v),
+                        _ => tanh(s, v),
+                    };
+                    simd::store(s, out.as_mut_ptr().add(i), y, m);
+                }
+            });
+        }
+    }
+
+    /// Every 4099th float32, and all around what is special.
+    fn inputs() -> Vec<f32> {
+        let mut x: Vec<f32> = (0..=u32::MAX).step_by(4099).map(f32::from_bits).collect();
+        for around in [
+            0.0f32,
+            -87.336_54,
+            88.722_84,
+            88.376_26,
+            -103.972_08,
+            1.0,
+            -1.0,
+            f32::INFINITY,
+            f32::MAX,
+            9.0,
+            0.5,
+        ] {
+            for sign in [1.0, -1.0] {
+                let bits = (sign * around).to_bits();
+                x.extend((bits.saturating_sub(300)..=bits.saturating_add(300)).map(f32::from_bits));
+            }
+        }
+        x
+    }
+
+    /// The distance of the float32 next to `x`.
+    fn unit(x: f64) -> f64 {
+        let x = (x.abs() as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
+        f64::from(x) - f64::from(f32::from_bits(x.to_bits() - 1))
+    }
+
+    #[test]
+    fn functions_are_as_exact_as_they_say() {
+        let x = inputs();
+        let mut out = vec![0f32; x.len()];
+        for isa in Isa::available() {
+            let mut worst = [0f64; 3];
+            for (function, worst) in worst.iter_mut().enumerate() {
+                dispatch(isa, All { x: &x, function, out: &mut out });
+                for (&x, &found) in x.iter().zip(&out) {
+                    let wide = f64::from(x);
+                    if x.is_nan() {
+                        assert!(found.is_nan(), "{isa} {function} of NaN: {found}");
+                        continue;
+                    }
+                    let (expected, unit) = match function {
+                        0 if x < -87.336_54 => {
+                            assert_eq!(found, 0.0, "{isa} exp {x}");
+                            continue;
+                        }
+                        0 => (wide.exp(), unit(wide.exp())),
+                        1 => {
+                            let y = 1.0 / (1.0 + (-wide).exp());
+                            (y, unit(y))
+                        }
+                        _ => (wide.tanh(), unit(wide.tanh())),
+                    };
+                    if expected as f32 == f32::INFINITY {
+                        assert_eq!(found, f32::INFINITY, "{isa} {function} of {x}");
+                        continue;
+                    }
+                    assert!(found.is_finite(), "{isa} {function} of {x}: {found}, expected {expected}");
+                    if function == 1 && x < -88.72 {
+                        assert!((0.0..=f32::MIN_POSITIVE).contains(&found), "{isa} sigmoid {x}: {found}");
+                        continue;
+                    }
+                    *worst = worst.max((f64::from(found) - expected).abs() / unit);
+                }
+            }
+            println!(
+                "{isa}: exp {}, sigmoid {}, tanh {} units in the last place",
+                worst[0], worst[1], worst[2]
+            );
+            assert!(worst[0] <= 2.0 && worst[1] <= 3.0 && worst[2] <= 3.0, "{isa} {worst:?}");
+        }
+    }
 }

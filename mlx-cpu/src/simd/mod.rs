@@ -65,15 +65,21 @@ pub(crate) trait Simd: Copy + 'static {
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a · b + c`; rounded once where the set has a fused form.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger; either operand where one is NaN.
+    /// The larger. Where one is NaN: `b`, or NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The smaller; either operand where one is NaN.
+    /// The smaller. Where one is NaN: `b`, or NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     fn sqrt(self, a: Self::V) -> Self::V;
     /// To the nearest whole number, ties to even; for magnitudes below 2²².
     fn round(self, a: Self::V) -> Self::V;
     /// `2^n` for whole `n` from −126 to 127.
     fn pow2(self, n: Self::V) -> Self::V;
+    /// `v · 2^n` for whole `n` from −126 to 128, with `v` from ½ to 2.
+    #[inline(always)]
+    fn scale(self, v: Self::V, n: Self::V) -> Self::V {
+        let half = self.min(n, self.splat(127.0));
+        self.mul(self.mul(v, self.pow2(half)), self.pow2(self.sub(n, half)))
+    }
     /// Lane by lane: `x` where `a < b`, else `y` (also where one is NaN).
     fn where_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
     /// Lane by lane: `x` where `a` is NaN, else `y`.
@@ -104,17 +110,6 @@ pub trait Element: Scalar + Plain {}
 impl Element for f32 {}
 impl Element for bf16 {}
 impl Element for f16 {}
-
-/// `v` rounded to what `T` can hold.
-#[inline(always)]
-pub(crate) fn rounded<T: Scalar, S: Simd>(s: S, v: S::V) -> S::V {
-    let mut buffer = [T::ZERO; 16];
-    // SAFETY: a vector has sixteen lanes at most.
-    unsafe {
-        T::store(s, buffer.as_mut_ptr(), v);
-        T::load(s, buffer.as_ptr())
-    }
-}
 
 macro_rules! scalar {
     ($type:ty, $zero:expr, $load:ident, $load_n:ident, $store:ident, $store_n:ident, $to:expr, $from:expr) => {
@@ -262,10 +257,15 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
             kernel.run(unsafe { Avx512::new() })
         }
         // The check is a load of a static; it makes a safe function of this one.
-        // SAFETY: the processor has what the branch asks for.
         match isa {
-            Isa::Avx512 | Isa::Avx512Bf16 if isa.is_available() => return unsafe { avx512(kernel) },
-            Isa::Avx2 if isa.is_available() => return unsafe { avx2(kernel) },
+            Isa::Avx512 | Isa::Avx512Bf16 if isa.is_available() => {
+                // SAFETY: the processor has the set.
+                return unsafe { avx512(kernel) };
+            }
+            Isa::Avx2 if isa.is_available() => {
+                // SAFETY: the processor has the set.
+                return unsafe { avx2(kernel) };
+            }
             _ => {}
         }
     }
@@ -278,4 +278,123 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
     let _ = isa;
     kernel.run(Portable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Convert<'a, A, B>(&'a [A], &'a mut [B]);
+
+    impl<A: Scalar, B: Scalar> Kernel for Convert<'_, A, B> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self(from, to) = self;
+            assert_eq!(from.len(), to.len());
+            each!(S, from.len(), |i, m| {
+                // SAFETY: both slices have `i + m` elements.
+                unsafe { store(s, to.as_mut_ptr().add(i), load(s, from.as_ptr().add(i), m), m) }
+            });
+        }
+    }
+
+    /// The bits, with one pattern for all that is no number.
+    fn number(x: f32) -> u32 {
+        if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }
+    }
+
+    fn widens<T: Scalar>(isa: Isa, all: &[T]) {
+        // The length is no whole number of vectors.
+        for all in [all, &all[1..], &all[3..]] {
+            let mut out = vec![0f32; all.len()];
+            dispatch(isa, Convert(all, &mut out));
+            for (x, found) in all.iter().zip(out) {
+                assert_eq!(number(found), number(x.to_f32()), "{isa} {:e}", x.to_f32());
+            }
+        }
+    }
+
+    #[test]
+    fn every_half_widens_as_half_says() {
+        let (b, h): (Vec<bf16>, Vec<f16>) =
+            (0..=u16::MAX).map(|bits| (bf16::from_bits(bits), f16::from_bits(bits))).unzip();
+        for isa in Isa::available() {
+            widens(isa, &b);
+            widens(isa, &h);
+        }
+    }
+
+    fn narrows<T: Scalar>(isa: Isa, from: &[f32]) {
+        for from in [from, &from[..from.len() - 5]] {
+            let mut out = vec![T::ZERO; from.len()];
+            dispatch(isa, Convert(from, &mut out));
+            for (&x, found) in from.iter().zip(out) {
+                assert_eq!(number(found.to_f32()), number(T::from_f32(x).to_f32()), "{isa} {x:e}");
+            }
+        }
+    }
+
+    /// Each half, the middle between it and the next, and the neighbours of both: where rounding goes one way or other.
+    #[test]
+    fn float32_rounds_to_halves_as_half_says() {
+        let mut from = Vec::new();
+        for bits in 0..=u16::MAX {
+            let b = u32::from(bits) << 16;
+            let (h, next) = (f16::from_bits(bits).to_f32(), f16::from_bits(bits.wrapping_add(1)).to_f32());
+            let middle = ((f64::from(h) + f64::from(next)) / 2.0) as f32;
+            for bits in [b, b | 0x8000, h.to_bits(), middle.to_bits()] {
+                from.extend([bits.wrapping_sub(1), bits, bits.wrapping_add(1)].map(f32::from_bits));
+            }
+        }
+        for isa in Isa::available() {
+            narrows::<bf16>(isa, &from);
+            narrows::<f16>(isa, &from);
+        }
+    }
+
+    struct Lanes;
+
+    impl Kernel for Lanes {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let (mut out, count): ([f32; 16], _) = ([0.0; 16], S::LANES);
+            let x: [f32; 16] = std::array::from_fn(|i| i as f32 - 2.5);
+            // SAFETY: the arrays have as many elements as a vector has at most.
+            unsafe {
+                let v = s.load(x.as_ptr());
+                s.store(out.as_mut_ptr(), s.swap_pairs(v));
+                assert!((0..count).all(|i| out[i] == x[i ^ 1]));
+                s.store(out.as_mut_ptr(), s.where_nan(v, s.splat(7.0), v));
+                assert_eq!(out[..count], x[..count]);
+                s.store(out.as_mut_ptr(), s.where_nan(s.splat(f32::NAN), s.splat(7.0), v));
+                assert!(out[..count].iter().all(|&x| x == 7.0));
+                s.store(out.as_mut_ptr(), s.round(v));
+                assert!((0..count).all(|i| out[i] == x[i].round_ties_even()));
+                s.store(out.as_mut_ptr(), s.where_lt(v, s.splat(0.0), s.splat(1.0), s.splat(2.0)));
+                assert!((0..count).all(|i| out[i] == if x[i] < 0.0 { 1.0 } else { 2.0 }));
+                assert_eq!(s.largest(v), x[count - 1]);
+                assert_eq!(s.sum(v), x[..count].iter().sum::<f32>());
+                for n in 0..=count {
+                    s.store(out.as_mut_ptr(), s.load_n(x.as_ptr(), n));
+                    assert!((0..count).all(|i| out[i] == if i < n { x[i] } else { 0.0 }));
+                    out = [9.0; 16];
+                    s.store_n(out.as_mut_ptr(), v, n);
+                    assert!((0..16).all(|i| out[i] == if i < n { x[i] } else { 9.0 }));
+                }
+                for n in -126..=127i16 {
+                    s.store(out.as_mut_ptr(), s.pow2(s.splat(f32::from(n))));
+                    assert_eq!(out[0], f32::from(n).exp2());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_do_as_they_say() {
+        for isa in Isa::available() {
+            dispatch(isa, Lanes);
+        }
+    }
 }
