@@ -7,7 +7,13 @@ use super::{Attention, Part, Plan, Task};
 ///
 /// # Safety
 /// The processor has the set; else as [`super::part_of`].
-pub(super) unsafe fn part_of<T: 'static>(a: &Attention<'_, T>, plan: &Plan, task: &Task, part: Part) -> bool {
-    let _ = (a, plan, task, part);
+pub(super) unsafe fn part_of<T: 'static>(
+    a: &Attention<'_, T>,
+    plan: &Plan,
+    task: &Task,
+    part: Part,
+    room: *mut f32,
+) -> bool {
+    let _ = (a, plan, task, part, room);
     false
 }

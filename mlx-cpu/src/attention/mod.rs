@@ -24,7 +24,7 @@ use std::cell::Cell;
 use half::{bf16, f16};
 
 use crate::simd::{Kernel, Scalar, Simd, dispatch};
-use crate::{Error, Isa, Result, pool};
+use crate::{Error, Isa, Result, pool, scratch};
 
 const NAME: &str = "attention";
 
@@ -446,8 +446,7 @@ fn finite(x: f32) -> f32 {
 }
 
 thread_local! {
-    /// Parts of a call that is cut along its keys. Beside `scratch`, which tasks of the same thread take at the same
-    /// time.
+    /// Parts of tasks. Beside `scratch`, which is lent to one at a time and which the tasks themselves take.
     static PARTS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
@@ -487,14 +486,17 @@ fn attend_scalar<T: Scalar>(
     if splits == 1 {
         run(tasks, &|i| {
             let task = task(i);
-            crate::scratch::with::<f32, _>(parts_len, |part| {
-                // SAFETY: the buffer holds one part; the rows of `out` belong to this task.
-                unsafe {
-                    let part = Part::new(part.as_mut_ptr(), 0, plan.block, a.value_width);
-                    part_of(isa, a, &plan, &task, part);
-                    dispatch(isa, Merge { a, task: &task, parts: &[part], out: out.get(), strides });
-                }
-            });
+            let mut parts = PARTS.take();
+            if parts.len() < parts_len {
+                parts.resize(parts_len, 0.0);
+            }
+            // SAFETY: the buffer holds one part; the rows of `out` belong to this task.
+            unsafe {
+                let part = Part::new(parts.as_mut_ptr(), 0, plan.block, a.value_width);
+                part_of(isa, a, &plan, &task, part);
+                dispatch(isa, Merge { a, task: &task, parts: &[part], out: out.get(), strides });
+            }
+            PARTS.set(parts);
         });
         return Ok(());
     }
@@ -534,18 +536,23 @@ fn attend_scalar<T: Scalar>(
 /// The operands were checked, and `part` has room for the rows of the task.
 unsafe fn part_of<T: Scalar>(isa: Isa, a: &Attention<'_, T>, plan: &Plan, task: &Task, part: Part) {
     let few = a.rows() <= FEW;
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512Bf16 && isa.is_available() {
-        // SAFETY: the processor has the set; the rest is the caller's.
-        if unsafe { avx512::part_of(a, plan, task, part) } {
-            return;
+    let room = if few { decode::Decode::room(a) } else { prefill::room(a) };
+    // Taken here, because a kernel has no closures.
+    scratch::with::<f32, _>(room, |room| {
+        let room = room.as_mut_ptr();
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512Bf16 && isa.is_available() {
+            // SAFETY: the processor has the set; the rest is the caller's.
+            if unsafe { avx512::part_of(a, plan, task, part, room) } {
+                return;
+            }
         }
-    }
-    if few {
-        dispatch(isa, decode::Decode { a, plan, task, part });
-    } else {
-        dispatch(isa, prefill::Prefill { a, plan, task, part });
-    }
+        if few {
+            dispatch(isa, decode::Decode { a, plan, task, part, room });
+        } else {
+            dispatch(isa, prefill::Prefill { a, plan, task, part, room });
+        }
+    });
 }
 
 /// Puts the parts of some rows together, divides by the sum and writes the rows.
