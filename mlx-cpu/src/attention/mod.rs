@@ -537,6 +537,8 @@ fn attend_scalar<T: Scalar>(
 unsafe fn part_of<T: Scalar>(isa: Isa, a: &Attention<'_, T>, plan: &Plan, task: &Task, part: Part) {
     let few = a.rows() <= FEW;
     let room = if few { decode::Decode::room(a) } else { prefill::room(a) };
+    #[cfg(target_arch = "x86_64")]
+    let room = room.max(avx512::room(a));
     // Taken here, because a kernel has no closures.
     scratch::with::<f32, _>(room, |room| {
         let room = room.as_mut_ptr();
