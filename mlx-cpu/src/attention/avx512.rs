@@ -11,7 +11,7 @@ use half::bf16;
 
 use crate::simd::{Avx512, Simd};
 
-use super::decode::{self, TILE, mask, softmax};
+use super::decode::{self, STEP, TILE, mask, softmax};
 use super::prefill::{self, Engine, Matrix, query};
 use super::{Attention, BLOCK, FEW, Part, Plan, Task};
 
@@ -349,8 +349,8 @@ unsafe fn few(a: &Attention<'_, bf16>, plan: &Plan, task: &Task, part: Part, roo
         let v = a.v.data.as_ptr().add(task.batch * a.v.strides[0] + task.kv_head * a.v.strides[1]);
         let (ks, vs) = (a.k.strides[2], a.v.strides[2]);
         let factor = a.scale * std::f32::consts::LOG2_E;
-        let ahead_k = (AHEAD / (2 * width.max(1))).next_multiple_of(16);
-        let ahead_v = (AHEAD / (2 * values.max(1))).next_multiple_of(16);
+        let ahead_k = (AHEAD / (2 * width.max(1))).next_multiple_of(STEP);
+        let ahead_v = (AHEAD / (2 * values.max(1))).next_multiple_of(STEP);
         let mut first = task.first;
         while first < task.end {
             let n = TILE.min(task.end - first);
@@ -365,8 +365,21 @@ unsafe fn few(a: &Attention<'_, bf16>, plan: &Plan, task: &Task, part: Part, roo
                     fetch(v.wrapping_add((next - n) * vs), vs, values, 16);
                 }
                 let k = k.add(i * ks);
-                for r in 0..task.rows {
-                    dots(s, queries.add(r * pitch), k, ks, width, some, factor, scores.add(r * TILE + i));
+                let (q, to) = (queries, scores.add(i));
+                let mut r = 0;
+                while r < task.rows {
+                    let (q, to) = (q.add(r * pitch), to.add(r * TILE));
+                    let left = task.rows - r;
+                    if some < 16 || left == 1 {
+                        dots(s, q, k, ks, width, some, factor, to);
+                        r += 1;
+                    } else if left < 4 {
+                        dots_of::<2, 8>(q, pitch, k, ks, width, factor, to);
+                        r += 2;
+                    } else {
+                        dots_of::<4, 4>(q, pitch, k, ks, width, factor, to);
+                        r += 4;
+                    }
                 }
                 i += 16;
             }
@@ -384,13 +397,12 @@ unsafe fn few(a: &Attention<'_, bf16>, plan: &Plan, task: &Task, part: Part, roo
             }
             let mut i = 0;
             while i < n {
-                let some = 16.min(n - i);
+                let some = STEP.min(n - i);
                 let next = i + ahead_v;
                 if next < n {
-                    fetch(v.wrapping_add(next * vs), vs, values, 16);
-                } else {
-                    // Of the next tile; without one, memory is asked for in vain.
-                    fetch(k.wrapping_add((TILE + next - n) * ks), ks, width, 16);
+                    fetch(v.wrapping_add(next * vs), vs, values, STEP);
+                } else if first + n < task.end {
+                    fetch(k.wrapping_add((TILE + next - n) * ks), ks, width, STEP);
                 }
                 let (v, mut r) = (v.add(i * vs), 0);
                 while r < task.rows {
@@ -402,7 +414,7 @@ unsafe fn few(a: &Attention<'_, bf16>, plan: &Plan, task: &Task, part: Part, roo
                     }
                     r += [0, 1, 2, 2, 4][(task.rows - r).min(4)];
                 }
-                i += 16;
+                i += STEP;
             }
             first += n;
         }
@@ -469,26 +481,58 @@ unsafe fn dots(
     // SAFETY: the caller's; rows beyond the last are that one again.
     unsafe {
         let mut acc = [_mm512_setzero_ps(); 16];
-        let mut rows = [k; 16];
-        for (j, row) in rows.iter_mut().enumerate() {
-            *row = k.add(j.min(n - 1) * stride);
-        }
+        let last = n - 1;
         let mut e = 0;
-        while e + 32 <= width {
+        while e < width {
+            let some = first(width - e);
             let q = _mm512_loadu_si512(q.add(e).cast());
+            let k = k.add(e);
             for j in 0..16 {
-                acc[j] = dot(acc[j], _mm512_loadu_si512(rows[j].add(e).cast()), q);
+                acc[j] = dot(acc[j], _mm512_maskz_loadu_epi16(some, k.add(j.min(last) * stride).cast()), q);
             }
             e += 32;
         }
-        if e < width {
-            let some = first(width - e);
-            let q = _mm512_loadu_si512(q.add(e).cast());
-            for j in 0..16 {
-                acc[j] = dot(acc[j], _mm512_maskz_loadu_epi16(some, rows[j].add(e).cast()), q);
+        s.store_n(to, s.mul(reduce(acc), s.splat(factor)), n);
+    }
+}
+
+/// `factor · q · k` for `R` queries and sixteen keys, `N` of them at a time; `R · N` is sixteen.
+#[inline(always)]
+unsafe fn dots_of<const R: usize, const N: usize>(
+    q: *const bf16,
+    pitch: usize,
+    k: *const bf16,
+    stride: usize,
+    width: usize,
+    factor: f32,
+    to: *mut f32,
+) {
+    // SAFETY: the caller's. A masked store touches its own lanes alone.
+    unsafe {
+        for keys in (0..16).step_by(N) {
+            let mut acc = [_mm512_setzero_ps(); 16];
+            let k = k.add(keys * stride);
+            let mut e = 0;
+            while e < width {
+                let some = first(width - e);
+                let mut qs = [_mm512_setzero_si512(); R];
+                for r in 0..R {
+                    qs[r] = _mm512_loadu_si512(q.add(r * pitch + e).cast());
+                }
+                for j in 0..N {
+                    let k = _mm512_maskz_loadu_epi16(some, k.add(j * stride + e).cast());
+                    for r in 0..R {
+                        acc[r * N + j] = dot(acc[r * N + j], k, qs[r]);
+                    }
+                }
+                e += 32;
+            }
+            let found = _mm512_mul_ps(reduce(acc), _mm512_set1_ps(factor));
+            for r in 0..R {
+                let lanes = ((1u32 << N) - 1) << (r * N);
+                _mm512_mask_storeu_ps(to.wrapping_add(r * TILE + keys).wrapping_sub(r * N), lanes as __mmask16, found);
             }
         }
-        s.store_n(to, s.mul(reduce(acc), s.splat(factor)), n);
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Attention, FEW, Mask, Part, Plan, Task, bias, exp2, finite};
 /// Keys whose scores are held at a time.
 pub(super) const TILE: usize = 256;
 /// Keys whose values are added at a time, with the sums in registers.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 
 /// A task with at most [`FEW`] rows.
 pub(super) struct Decode<'a, T> {
