@@ -421,7 +421,8 @@ fn bench<T: Kind>(isa: Isa, name: &str, case: Case, layers: usize) {
     );
 }
 
-const QWEN: Case = Case { heads: 16, kv_heads: 8, width: 128, value_width: 128, mask: Masked::Causal, ..CASE };
+const QWEN: Case =
+    Case { heads: 16, kv_heads: 8, width: 128, value_width: 128, mask: Masked::Causal, ..CASE };
 const GEMMA: Case = Case { heads: 4, kv_heads: 1, width: 256, value_width: 256, ..QWEN };
 
 /// With `MLX_CPU_THREADS` for the number of threads, and `MLX_CPU_ISA` for the instructions.
@@ -438,7 +439,12 @@ fn bench_attention_decode() {
     bench::<bf16>(isa, "qwen 32768", Case { keys: 32768, ..QWEN }, 2);
     bench::<bf16>(isa, "gemma 32768", Case { keys: 32768, ..GEMMA }, 4);
     for queries in [2, 4, 5, 8] {
-        bench::<bf16>(isa, &format!("qwen 2048, {queries} queries"), Case { keys: 2048, queries, ..QWEN }, 28);
+        bench::<bf16>(
+            isa,
+            &format!("qwen 2048, {queries} queries"),
+            Case { keys: 2048, queries, ..QWEN },
+            28,
+        );
     }
     bench::<f32>(isa, "qwen 2048", Case { keys: 2048, ..QWEN }, 14);
     bench::<f16>(isa, "qwen 2048", Case { keys: 2048, ..QWEN }, 28);

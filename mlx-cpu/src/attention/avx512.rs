@@ -213,6 +213,28 @@ impl Engine<bf16> for Pairs {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn add(self, masks: *const f32, rows: usize, n: usize, scores: *mut f32) {
+        unsafe {
+            for row in (0..rows).step_by(16) {
+                let mut i = 0;
+                while i < n {
+                    // What lies beyond the rows and keys of the mask falls on rows and keys that are not used.
+                    let mut x = [_mm512_setzero_ps(); 16];
+                    for (j, x) in x.iter_mut().enumerate() {
+                        *x = _mm512_loadu_ps(masks.add((row + j) * prefill::TILE + i));
+                    }
+                    let x = transpose(x);
+                    for (j, &x) in x.iter().enumerate().take(n - i) {
+                        let p = scores.add((i + j) * BLOCK + row);
+                        _mm512_storeu_ps(p, _mm512_add_ps(_mm512_loadu_ps(p), x));
+                    }
+                    i += 16;
+                }
+            }
+        }
+    }
 }
 
 /// Adds the products of pairs.
@@ -383,7 +405,7 @@ unsafe fn few(a: &Attention<'_, bf16>, plan: &Plan, task: &Task, part: Part, roo
                 }
                 i += 16;
             }
-            mask(a, task, first, n, scores);
+            mask(s, a, task, first, n, scores);
             for r in 0..task.rows {
                 let scale = softmax(s, scores.add(r * TILE), n, part, r);
                 if scale != 1.0 {
@@ -530,7 +552,11 @@ unsafe fn dots_of<const R: usize, const N: usize>(
             let found = _mm512_mul_ps(reduce(acc), _mm512_set1_ps(factor));
             for r in 0..R {
                 let lanes = ((1u32 << N) - 1) << (r * N);
-                _mm512_mask_storeu_ps(to.wrapping_add(r * TILE + keys).wrapping_sub(r * N), lanes as __mmask16, found);
+                _mm512_mask_storeu_ps(
+                    to.wrapping_add(r * TILE + keys).wrapping_sub(r * N),
+                    lanes as __mmask16,
+                    found,
+                );
             }
         }
     }

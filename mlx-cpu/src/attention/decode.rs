@@ -3,7 +3,7 @@
 
 use crate::simd::{Kernel, Scalar, Simd};
 
-use super::{Attention, FEW, Mask, Part, Plan, Task, bias, exp2, finite};
+use super::{Attention, FEW, Part, Plan, Task, bias, dense, exp2, finite};
 
 /// Keys whose scores are held at a time.
 pub(super) const TILE: usize = 256;
@@ -31,24 +31,29 @@ impl<T> Decode<'_, T> {
 ///
 /// # Safety
 /// `scores` has `rows · TILE` elements, and the operands were checked.
-pub(super) unsafe fn mask<T>(a: &Attention<'_, T>, task: &Task, first: usize, n: usize, scores: *mut f32) {
-    let dense = matches!(a.mask, Mask::Additive { .. } | Mask::Bool { .. });
+#[inline(always)]
+pub(super) unsafe fn mask<S: Simd, T>(
+    s: S,
+    a: &Attention<'_, T>,
+    task: &Task,
+    first: usize,
+    n: usize,
+    scores: *mut f32,
+) {
     for r in 0..task.rows {
-        let (head, l) = a.row(task.row + r);
-        let (low, end) = a.visible(l);
-        // SAFETY: `r < rows` and `n ≤ TILE`.
-        let scores = unsafe { std::slice::from_raw_parts_mut(scores.add(r * TILE), n) };
-        if low > first {
-            scores[..(low - first).min(n)].fill(f32::NEG_INFINITY);
-        }
-        if end < first + n {
-            scores[end.saturating_sub(first)..].fill(f32::NEG_INFINITY);
-        }
-        if dense {
-            let at = [task.batch, task.kv_head * (a.heads / a.kv_heads) + head, l];
-            for (i, score) in scores.iter_mut().enumerate() {
-                // SAFETY: the operands were checked.
-                *score += unsafe { bias(a, at, first + i) };
+        let (low, end) = a.visible(a.row(task.row + r).1);
+        // SAFETY: `r < rows` and `n ≤ TILE`; the operands were checked.
+        unsafe {
+            let scores = scores.add(r * TILE);
+            if dense(a) {
+                bias::<_, _, true>(s, a, task, r, first, n, scores);
+            }
+            let scores = std::slice::from_raw_parts_mut(scores, n);
+            if low > first {
+                scores[..(low - first).min(n)].fill(f32::NEG_INFINITY);
+            }
+            if end < first + n {
+                scores[end.saturating_sub(first)..].fill(f32::NEG_INFINITY);
             }
         }
     }
@@ -139,7 +144,7 @@ impl<T: Scalar> Kernel for Decode<'_, T> {
                     }
                     r += [0, 1, 2, 2, 4][(task.rows - r).min(4)];
                 }
-                mask(a, task, first, n, scores);
+                mask(s, a, task, first, n, scores);
                 for r in 0..task.rows {
                     let scale = softmax(s, scores.add(r * TILE), n, part, r);
                     if scale != 1.0 {

@@ -398,24 +398,78 @@ impl Part {
     }
 }
 
-/// What is added to the scores of one row, in powers of two, by an array.
-unsafe fn bias<T>(a: &Attention<'_, T>, at: [usize; 3], key: usize) -> f32 {
-    let [b, h, l] = at;
-    let offset = |s: &[usize; 4]| b * s[0] + h * s[1] + l * s[2] + key * s[3];
+/// Whether the mask is an array.
+fn dense<T>(a: &Attention<'_, T>) -> bool {
+    matches!(a.mask, Mask::Additive { .. } | Mask::Bool { .. })
+}
+
+/// What an array adds to the scores of row `r` of a task for the `n` keys from `first` on, in powers of two: written to
+/// `to`, or with `ADD` added to it.
+///
+/// # Safety
+/// The operands were checked, and `to` has `n` elements.
+#[inline(always)]
+unsafe fn bias<S: Simd, T, const ADD: bool>(
+    s: S,
+    a: &Attention<'_, T>,
+    task: &Task,
+    r: usize,
+    first: usize,
+    n: usize,
+    to: *mut f32,
+) {
+    let (head, l) = a.row(task.row + r);
+    let h = task.kv_head * (a.heads / a.kv_heads) + head;
+    let offset = |s: &[usize; 4]| task.batch * s[0] + h * s[1] + l * s[2] + first * s[3];
     // SAFETY: `check` has seen that the array has every place of its shape.
     unsafe {
         match &a.mask {
             Mask::Additive { data, strides } => {
-                let i = offset(strides);
-                std::f32::consts::LOG2_E
-                    * match data {
-                        Floats::F32(data) => *data.get_unchecked(i),
-                        Floats::Bf16(data) => data.get_unchecked(i).to_f32(),
-                        Floats::F16(data) => data.get_unchecked(i).to_f32(),
-                    }
+                let (at, stride) = (offset(strides), strides[3]);
+                match data {
+                    Floats::F32(data) => floats::<S, f32, ADD>(s, data.as_ptr().add(at), stride, n, to),
+                    Floats::Bf16(data) => floats::<S, bf16, ADD>(s, data.as_ptr().add(at), stride, n, to),
+                    Floats::F16(data) => floats::<S, f16, ADD>(s, data.as_ptr().add(at), stride, n, to),
+                }
             }
-            Mask::Bool { data, strides } if *data.get_unchecked(offset(strides)) == 0 => f32::NEG_INFINITY,
-            _ => 0.0,
+            Mask::Bool { data, strides } => {
+                let (from, stride) = (data.as_ptr().add(offset(strides)), strides[3]);
+                for i in 0..n {
+                    let x = if *from.add(i * stride) == 0 { f32::NEG_INFINITY } else { 0.0 };
+                    *to.add(i) = if ADD { *to.add(i) + x } else { x };
+                }
+            }
+            Mask::None | Mask::Causal | Mask::Window(_) => {}
+        }
+    }
+}
+
+/// [`bias`] of numbers.
+#[inline(always)]
+unsafe fn floats<S: Simd, M: Scalar, const ADD: bool>(
+    s: S,
+    from: *const M,
+    stride: usize,
+    n: usize,
+    to: *mut f32,
+) {
+    const FACTOR: f32 = std::f32::consts::LOG2_E;
+    // SAFETY: the caller's.
+    unsafe {
+        if stride == 1 {
+            let mut i = 0;
+            while i < n {
+                let m = S::LANES.min(n - i);
+                let x = M::load_n(s, from.add(i), m);
+                let old = if ADD { s.load_n(to.add(i), m) } else { s.splat(0.0) };
+                s.store_n(to.add(i), s.fma(x, s.splat(FACTOR), old), m);
+                i += m;
+            }
+        } else {
+            for i in 0..n {
+                let x = FACTOR * (*from.add(i * stride)).to_f32();
+                *to.add(i) = if ADD { *to.add(i) + x } else { x };
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 
 use crate::simd::{Kernel, Scalar, Simd};
 
-use super::{Attention, BLOCK, Mask, Part, Plan, Task, bias, exp2};
+use super::{Attention, BLOCK, Part, Plan, Task, bias, dense, exp2};
 
 /// Keys whose scores are held at a time.
 pub(super) const TILE: usize = 128;
@@ -56,6 +56,8 @@ pub(super) trait Engine<T>: Copy {
     unsafe fn weights(self, scores: *mut f32, n: usize, max: <Self::S as Simd>::V) -> <Self::S as Simd>::V;
     /// Transposes the results: `[width][BLOCK]` to `[rows][width]`.
     unsafe fn results(self, from: *const f32, rows: usize, width: usize, to: *mut f32);
+    /// Adds the transpose of a mask, `[rows][TILE]`, to the scores of `n` keys, `[n][BLOCK]`.
+    unsafe fn add(self, masks: *const f32, rows: usize, n: usize, scores: *mut f32);
 }
 
 /// Products in float32 with any instruction set.
@@ -191,6 +193,16 @@ impl<S: Simd, T: Scalar> Engine<T> for Plain<S, T> {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn add(self, masks: *const f32, rows: usize, n: usize, scores: *mut f32) {
+        for r in 0..rows {
+            for i in 0..n {
+                // SAFETY: the caller's.
+                unsafe { *scores.add(i * BLOCK + r) += *masks.add(r * TILE + i) }
+            }
+        }
+    }
 }
 
 /// Where row `r` of a task has its query.
@@ -223,8 +235,9 @@ impl<T: Scalar> Kernel for Prefill<'_, T> {
     }
 }
 
-/// The parts of the scratch of a task: queries, scores, sums, keys, values, and the state of the rows.
-fn sizes(width: usize, values: usize) -> [usize; 6] {
+/// The parts of the scratch of a task: queries, scores, sums, keys, values, the state of the rows,
+/// and the mask.
+fn sizes(width: usize, values: usize, dense: bool) -> [usize; 7] {
     [
         width * BLOCK,
         (TILE + 1) * BLOCK,
@@ -232,13 +245,14 @@ fn sizes(width: usize, values: usize) -> [usize; 6] {
         TILE * (width + 1),
         (TILE + 1) * (values + 32),
         5 * BLOCK,
+        if dense { BLOCK * TILE } else { 0 },
     ]
     .map(|n| n.next_multiple_of(16))
 }
 
 /// How much scratch a task needs.
 pub(super) fn room<T>(a: &Attention<'_, T>) -> usize {
-    sizes(a.width, a.value_width).iter().sum()
+    sizes(a.width, a.value_width, dense(a)).iter().sum()
 }
 
 /// Does a task.
@@ -259,11 +273,12 @@ pub(super) unsafe fn block<T: Scalar, E: Engine<T>>(
     let (width, values) = (a.width, a.value_width);
     let words = width.div_ceil(E::PAIR);
     let mut at = room;
-    let [queries, scores, sums, key_room, value_room, state] = sizes(width, values).map(|n| {
-        let p = at;
-        at = at.wrapping_add(n);
-        p
-    });
+    let [queries, scores, sums, key_room, value_room, state, masks] =
+        sizes(width, values, dense(a)).map(|n| {
+            let p = at;
+            at = at.wrapping_add(n);
+            p
+        });
     // SAFETY: the operands were checked, and scratch has room for a block and a tile.
     unsafe {
         let [max, sum, scale, low, end] = [0, 1, 2, 3, 4].map(|i| state.add(i * BLOCK));
@@ -318,14 +333,11 @@ pub(super) unsafe fn block<T: Scalar, E: Engine<T>>(
                     }
                 }
             }
-            if matches!(a.mask, Mask::Additive { .. } | Mask::Bool { .. }) {
+            if dense(a) {
                 for r in 0..task.rows {
-                    let (head, l) = a.row(task.row + r);
-                    let at = [task.batch, task.kv_head * (a.heads / a.kv_heads) + head, l];
-                    for i in 0..n {
-                        *scores.add(i * BLOCK + r) += bias(a, at, first + i);
-                    }
+                    bias::<_, _, false>(s, a, task, r, first, n, masks.add(r * TILE));
                 }
+                engine.add(masks, task.rows, n, scores);
             }
             let mut row = 0;
             while row < used {
@@ -368,13 +380,16 @@ pub(super) unsafe fn block<T: Scalar, E: Engine<T>>(
     }
 }
 
-/// How many of the second axis of a product are taken at once, of those that are left.
+/// How many of the second axis of a product are taken at once, of those that are left, with `vectors` of up to `most`.
+/// Enough sums are in flight to hide the latency of the products, and few enough stay in registers.
 #[inline(always)]
-fn at_once(left: usize) -> usize {
-    match left {
+const fn at_once(vectors: usize, most: usize, left: usize) -> usize {
+    match (vectors, left) {
+        (1, 16..) if most == 4 => 16,
+        (2, 12..) if most == 4 => 12,
         // Twice four rather than six and two.
-        8 | 4 | 5 => 4,
-        6.. => 6,
+        (_, 8 | 4 | 5) => 4,
+        (_, 6..) => 6,
         _ => 1,
     }
 }
@@ -395,8 +410,10 @@ unsafe fn all_scores<T, E: Engine<T>, const V: usize>(
         unsafe {
             let k = Matrix { p: k.p.add(i * k.across), ..k };
             let to = to.add(i * BLOCK);
-            let taken = at_once(n - i);
+            let taken = at_once(V, E::VECTORS, n - i);
             match taken {
+                16 => some_scores::<T, E, V, 16>(engine, q, k, words, factor, to),
+                12 => some_scores::<T, E, V, 12>(engine, q, k, words, factor, to),
                 6 => some_scores::<T, E, V, 6>(engine, q, k, words, factor, to),
                 4 => some_scores::<T, E, V, 4>(engine, q, k, words, factor, to),
                 _ => some_scores::<T, E, V, 1>(engine, q, k, words, factor, to),
@@ -444,8 +461,10 @@ unsafe fn all_values<T, E: Engine<T>, const V: usize>(
         unsafe {
             let v = Matrix { p: v.p.add(d * v.across), ..v };
             let to = to.add(d * BLOCK);
-            let taken = at_once(width - d);
+            let taken = at_once(V, E::VECTORS, width - d);
             match taken {
+                16 => some_values::<T, E, V, 16>(engine, p, v, steps, scale, to),
+                12 => some_values::<T, E, V, 12>(engine, p, v, steps, scale, to),
                 6 => some_values::<T, E, V, 6>(engine, p, v, steps, scale, to),
                 4 => some_values::<T, E, V, 4>(engine, p, v, steps, scale, to),
                 _ => some_values::<T, E, V, 1>(engine, p, v, steps, scale, to),
