@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Few rows against many keys: keys and values are read once, at the speed of memory.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "an index that is known names registers; an iterator may not"
+)]
+
 use crate::simd::{Kernel, Scalar, Simd};
 
 use super::{Attention, FEW, Part, Plan, Task, bias, dense, exp2, finite};

@@ -489,7 +489,7 @@ fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
     p = s.fma(p, r, s.splat(9.618_129e-3));
     p = s.fma(p, r, s.splat(5.550_411e-2));
     p = s.fma(p, r, s.splat(0.240_226_5));
-    p = s.fma(p, r, s.splat(0.693_147_2));
+    p = s.fma(p, r, s.splat(std::f32::consts::LN_2));
     p = s.fma(p, r, s.splat(1.0));
     s.where_lt(x, lowest, s.splat(0.0), s.mul(p, s.pow2(n)))
 }

@@ -9,6 +9,11 @@
 //!
 //! An [`Engine`] says what is multiplied: float32 one by one, or bfloat16 in pairs.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "an index that is known names registers; an iterator may not"
+)]
+
 use std::marker::PhantomData;
 
 use crate::simd::{Kernel, Scalar, Simd};
