@@ -438,7 +438,13 @@ fn bench_attention_decode() {
     }
     bench::<bf16>(isa, "qwen 32768", Case { keys: 32768, ..QWEN }, 2);
     bench::<bf16>(isa, "gemma 32768", Case { keys: 32768, ..GEMMA }, 4);
-    for queries in [2, 4, 5, 8] {
+    for queries in [4, 5, 6, 8] {
+        bench::<bf16>(
+            isa,
+            &format!("qwen 512, {queries} queries, cached"),
+            Case { keys: 512, queries, ..QWEN },
+            1,
+        );
         bench::<bf16>(
             isa,
             &format!("qwen 2048, {queries} queries"),

@@ -220,6 +220,11 @@ impl Engine<bf16> for Pairs {
     }
 
     #[inline(always)]
+    unsafe fn fetch(self, p: *const bf16, stride: usize, width: usize, n: usize) {
+        unsafe { fetch(p, stride, width, n) }
+    }
+
+    #[inline(always)]
     unsafe fn add(self, masks: *const f32, rows: usize, n: usize, scores: *mut f32) {
         unsafe {
             for row in (0..rows).step_by(16) {

@@ -29,7 +29,7 @@ use crate::{Error, Isa, Result, pool, scratch};
 const NAME: &str = "attention";
 
 /// The largest number of rows of a group for which [`decode`] is used.
-const FEW: usize = 8;
+const FEW: usize = 12;
 /// Rows of a task of [`prefill`].
 const BLOCK: usize = 64;
 /// Into how many tasks a call is split, if the keys allow it.

@@ -61,6 +61,9 @@ pub(super) trait Engine<T>: Copy {
     unsafe fn weights(self, scores: *mut f32, n: usize, max: <Self::S as Simd>::V) -> <Self::S as Simd>::V;
     /// Transposes the results: `[width][BLOCK]` to `[rows][width]`.
     unsafe fn results(self, from: *const f32, rows: usize, width: usize, to: *mut f32);
+    /// Asks for the memory of `n` rows, if the engine knows how to.
+    #[inline(always)]
+    unsafe fn fetch(self, _p: *const T, _stride: usize, _width: usize, _n: usize) {}
     /// Adds the transpose of a mask, `[rows][TILE]`, to the scores of `n` keys, `[n][BLOCK]`.
     unsafe fn add(self, masks: *const f32, rows: usize, n: usize, scores: *mut f32);
 }
@@ -303,6 +306,11 @@ pub(super) unsafe fn block<T: Scalar, E: Engine<T>>(
         let (ks, vs) = (a.k.strides[2], a.v.strides[2]);
         while first < stop {
             let n = TILE.min(stop - first);
+            // With few rows, memory is too slow for the products.
+            let fetch = used <= 2 * lanes;
+            if fetch {
+                engine.fetch(v.add(first * vs), vs, values, n);
+            }
             let matrix = engine.keys(k.add(first * ks), ks, width, n, key_room);
             let mut row = 0;
             while row < used {
@@ -359,6 +367,9 @@ pub(super) unsafe fn block<T: Scalar, E: Engine<T>>(
                 let total = engine.weights(scores.add(row), n, from);
                 s.store(sum.add(row), s.fma(s.load(sum.add(row)), factor, total));
                 row += lanes;
+            }
+            if fetch && first + n < stop {
+                engine.fetch(k.add((first + n) * ks), ks, width, TILE.min(stop - first - n));
             }
             let matrix = engine.values(v.add(first * vs), vs, values, n, value_room);
             let steps = n.div_ceil(E::PAIR);
