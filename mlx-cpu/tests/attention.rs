@@ -421,45 +421,59 @@ fn bench<T: Kind>(isa: Isa, name: &str, case: Case, layers: usize) {
     );
 }
 
+const QWEN: Case =
+    Case { heads: 16, kv_heads: 8, width: 128, value_width: 128, mask: Masked::Causal, ..CASE };
+const GEMMA: Case = Case { heads: 4, kv_heads: 1, width: 256, value_width: 256, ..QWEN };
+
 /// With `MLX_CPU_THREADS` for the number of threads, and `MLX_CPU_ISA` for the instructions.
 #[test]
 #[ignore = "measures"]
-fn bench_attention() {
+fn bench_attention_decode() {
     let isa = Isa::current();
-    let qwen = Case { heads: 16, kv_heads: 8, width: 128, value_width: 128, mask: Masked::Causal, ..CASE };
-    let gemma = Case { heads: 4, kv_heads: 1, width: 256, value_width: 256, ..qwen };
-    for keys in [64, 512, 2048] {
-        bench::<bf16>(isa, &format!("qwen decode {keys} cached"), Case { keys, ..qwen }, 1);
-        bench::<bf16>(isa, &format!("qwen decode {keys}"), Case { keys, ..qwen }, 28);
+    for (name, case, layers) in [("qwen", QWEN, 28), ("gemma", GEMMA, 26)] {
+        for keys in [64, 512, 2048] {
+            bench::<bf16>(isa, &format!("{name} {keys}, cached"), Case { keys, ..case }, 1);
+            bench::<bf16>(isa, &format!("{name} {keys}"), Case { keys, ..case }, layers);
+        }
     }
-    bench::<bf16>(isa, "qwen decode 32768", Case { keys: 32768, ..qwen }, 2);
-    bench::<bf16>(isa, "qwen 4 queries 2048", Case { keys: 2048, queries: 4, ..qwen }, 28);
-    bench::<bf16>(isa, "qwen 8 queries 2048", Case { keys: 2048, queries: 8, ..qwen }, 28);
-    for keys in [512, 2048] {
-        bench::<bf16>(isa, &format!("gemma decode {keys}"), Case { keys, ..gemma }, 26);
+    bench::<bf16>(isa, "qwen 32768", Case { keys: 32768, ..QWEN }, 2);
+    bench::<bf16>(isa, "gemma 32768", Case { keys: 32768, ..GEMMA }, 4);
+    for queries in [4, 5, 6, 8] {
+        bench::<bf16>(
+            isa,
+            &format!("qwen 512, {queries} queries, cached"),
+            Case { keys: 512, queries, ..QWEN },
+            1,
+        );
+        bench::<bf16>(
+            isa,
+            &format!("qwen 2048, {queries} queries"),
+            Case { keys: 2048, queries, ..QWEN },
+            28,
+        );
     }
-    bench::<f32>(isa, "qwen decode 2048", Case { keys: 2048, ..qwen }, 14);
-    bench::<f16>(isa, "qwen decode 2048", Case { keys: 2048, ..qwen }, 28);
+    bench::<f32>(isa, "qwen 2048", Case { keys: 2048, ..QWEN }, 14);
+    bench::<f16>(isa, "qwen 2048", Case { keys: 2048, ..QWEN }, 28);
+}
+
+/// As above.
+#[test]
+#[ignore = "measures"]
+fn bench_attention_prefill() {
+    let isa = Isa::current();
     for (queries, keys) in [(16, 16), (64, 64), (512, 512), (512, 2560), (2048, 2048)] {
-        bench::<bf16>(isa, &format!("qwen prefill {queries} {keys}"), Case { queries, keys, ..qwen }, 1);
+        bench::<bf16>(isa, &format!("qwen {queries}, {keys}"), Case { queries, keys, ..QWEN }, 1);
     }
-    bench::<bf16>(isa, "gemma prefill 512 512", Case { queries: 512, keys: 512, ..gemma }, 1);
+    bench::<bf16>(isa, "gemma 512, 512", Case { queries: 512, keys: 512, ..GEMMA }, 1);
     let mask = Masked::Window(512);
-    bench::<bf16>(isa, "gemma window 2048 2048", Case { queries: 2048, keys: 2048, mask, ..gemma }, 1);
-    let mask = Masked::Shared;
-    bench::<bf16>(isa, "qwen additive 512 512", Case { queries: 512, keys: 512, mask, ..qwen }, 1);
-    bench::<bf16>(
-        isa,
-        "e 64 512 512",
-        Case { queries: 512, keys: 512, width: 64, value_width: 64, ..qwen },
-        1,
-    );
-    bench::<bf16>(
-        isa,
-        "e 80 512 512",
-        Case { queries: 512, keys: 512, width: 80, value_width: 80, ..qwen },
-        1,
-    );
-    bench::<f32>(isa, "qwen prefill 512 512", Case { queries: 512, keys: 512, ..qwen }, 1);
-    bench::<f16>(isa, "qwen prefill 512 512", Case { queries: 512, keys: 512, ..qwen }, 1);
+    bench::<bf16>(isa, "gemma 2048, 2048, window", Case { queries: 2048, keys: 2048, mask, ..GEMMA }, 1);
+    let qwen = Case { queries: 512, keys: 512, ..QWEN };
+    bench::<bf16>(isa, "qwen 512, 512, additive", Case { mask: Masked::Shared, ..qwen }, 1);
+    bench::<bf16>(isa, "qwen 512, 512, bool", Case { mask: Masked::Bool, ..qwen }, 1);
+    bench::<bf16>(isa, "qwen 512, 512, no mask", Case { mask: Masked::None, ..qwen }, 1);
+    bench::<bf16>(isa, "E 64 512, 512", Case { width: 64, value_width: 64, ..qwen }, 1);
+    bench::<bf16>(isa, "E 80 512, 512", Case { width: 80, value_width: 80, ..qwen }, 1);
+    bench::<bf16>(isa, "E 96 512, 512", Case { width: 96, value_width: 96, ..qwen }, 1);
+    bench::<f32>(isa, "qwen 512, 512", qwen, 1);
+    bench::<f16>(isa, "qwen 512, 512", qwen, 1);
 }

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Few rows against many keys: keys and values are read once, at the speed of memory.
 
-use crate::scratch;
+#![expect(
+    clippy::needless_range_loop,
+    reason = "an index that is known names registers; an iterator may not"
+)]
+
 use crate::simd::{Kernel, Scalar, Simd};
 
-use super::{Attention, FEW, Mask, Part, Plan, Task, bias, exp2, finite};
+use super::{Attention, FEW, Part, Plan, Task, bias, dense, exp2, finite};
 
 /// Keys whose scores are held at a time.
 pub(super) const TILE: usize = 256;
 /// Keys whose values are added at a time, with the sums in registers.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 
 /// A task with at most [`FEW`] rows.
 pub(super) struct Decode<'a, T> {
@@ -17,30 +21,44 @@ pub(super) struct Decode<'a, T> {
     pub(super) plan: &'a Plan,
     pub(super) task: &'a Task,
     pub(super) part: Part,
+    /// [`Decode::room`] elements.
+    pub(super) room: *mut f32,
+}
+
+impl<T> Decode<'_, T> {
+    /// How much scratch a task needs.
+    pub(super) fn room(a: &Attention<'_, T>) -> usize {
+        FEW * (TILE + a.width.next_multiple_of(16))
+    }
 }
 
 /// Hides scores, `[rows, TILE]` of the keys from `first` on, and adds the mask to them.
 ///
 /// # Safety
 /// `scores` has `rows · TILE` elements, and the operands were checked.
-pub(super) unsafe fn mask<T>(a: &Attention<'_, T>, task: &Task, first: usize, n: usize, scores: *mut f32) {
-    let dense = matches!(a.mask, Mask::Additive { .. } | Mask::Bool { .. });
+#[inline(always)]
+pub(super) unsafe fn mask<S: Simd, T>(
+    s: S,
+    a: &Attention<'_, T>,
+    task: &Task,
+    first: usize,
+    n: usize,
+    scores: *mut f32,
+) {
     for r in 0..task.rows {
-        let (head, l) = a.row(task.row + r);
-        let (low, end) = a.visible(l);
-        // SAFETY: `r < rows` and `n ≤ TILE`.
-        let scores = unsafe { std::slice::from_raw_parts_mut(scores.add(r * TILE), n) };
-        if low > first {
-            scores[..(low - first).min(n)].fill(f32::NEG_INFINITY);
-        }
-        if end < first + n {
-            scores[end.saturating_sub(first)..].fill(f32::NEG_INFINITY);
-        }
-        if dense {
-            let at = [task.batch, task.kv_head * (a.heads / a.kv_heads) + head, l];
-            for (i, score) in scores.iter_mut().enumerate() {
-                // SAFETY: the operands were checked.
-                *score += unsafe { bias(a, at, first + i) };
+        let (low, end) = a.visible(a.row(task.row + r).1);
+        // SAFETY: `r < rows` and `n ≤ TILE`; the operands were checked.
+        unsafe {
+            let scores = scores.add(r * TILE);
+            if dense(a) {
+                bias::<_, _, true>(s, a, task, r, first, n, scores);
+            }
+            let scores = std::slice::from_raw_parts_mut(scores, n);
+            if low > first {
+                scores[..(low - first).min(n)].fill(f32::NEG_INFINITY);
+            }
+            if end < first + n {
+                scores[end.saturating_sub(first)..].fill(f32::NEG_INFINITY);
             }
         }
     }
@@ -97,72 +115,68 @@ impl<T: Scalar> Kernel for Decode<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { a, plan, task, part } = self;
+        let Self { a, plan, task, part, room } = self;
         let (width, values) = (a.width, a.value_width);
         let group = a.heads / a.kv_heads;
         let pitch = width.next_multiple_of(16);
-        scratch::with::<f32, _>(FEW * (TILE + pitch), |buffer| {
-            let (scores, queries) = buffer.split_at_mut(FEW * TILE);
-            let (scores, queries) = (scores.as_mut_ptr(), queries.as_mut_ptr());
-            // SAFETY: the operands were checked, scratch has the rows, and so has the part.
-            unsafe {
-                for r in 0..task.rows {
-                    let (head, l) = a.row(task.row + r);
-                    let [sb, sh, sl] = a.q.strides;
-                    let q =
-                        a.q.data.as_ptr().add(task.batch * sb + (task.kv_head * group + head) * sh + l * sl);
-                    for e in 0..width {
-                        *queries.add(r * pitch + e) = (*q.add(e)).to_f32();
-                    }
-                    (*part.max.add(r), *part.sum.add(r)) = Part::start(a, task, task.row + r, plan.first);
-                    std::slice::from_raw_parts_mut(part.values.add(r * values), values).fill(0.0);
+        let (scores, queries) = (room, room.wrapping_add(FEW * TILE));
+        // SAFETY: the operands were checked, scratch has the rows, and so has the part.
+        unsafe {
+            for r in 0..task.rows {
+                let (head, l) = a.row(task.row + r);
+                let [sb, sh, sl] = a.q.strides;
+                let q = a.q.data.as_ptr().add(task.batch * sb + (task.kv_head * group + head) * sh + l * sl);
+                for e in 0..width {
+                    *queries.add(r * pitch + e) = (*q.add(e)).to_f32();
                 }
-                let k = a.k.data.as_ptr().add(task.batch * a.k.strides[0] + task.kv_head * a.k.strides[1]);
-                let v = a.v.data.as_ptr().add(task.batch * a.v.strides[0] + task.kv_head * a.v.strides[1]);
-                let factor = a.scale * std::f32::consts::LOG2_E;
-                let mut first = task.first;
-                while first < task.end {
-                    let n = TILE.min(task.end - first);
-                    let (k, ks) = (k.add(first * a.k.strides[2]), a.k.strides[2]);
-                    let mut r = 0;
+                (*part.max.add(r), *part.sum.add(r)) = Part::start(a, task, task.row + r, plan.first);
+                std::slice::from_raw_parts_mut(part.values.add(r * values), values).fill(0.0);
+            }
+            let k = a.k.data.as_ptr().add(task.batch * a.k.strides[0] + task.kv_head * a.k.strides[1]);
+            let v = a.v.data.as_ptr().add(task.batch * a.v.strides[0] + task.kv_head * a.v.strides[1]);
+            let factor = a.scale * std::f32::consts::LOG2_E;
+            let mut first = task.first;
+            while first < task.end {
+                let n = TILE.min(task.end - first);
+                let (k, ks) = (k.add(first * a.k.strides[2]), a.k.strides[2]);
+                let mut r = 0;
+                while r < task.rows {
+                    let (q, out) = (queries.add(r * pitch), scores.add(r * TILE));
+                    match task.rows - r {
+                        1 => dots::<S, T, 1>(s, q, pitch, k, ks, width, n, factor, out),
+                        2 | 3 => dots::<S, T, 2>(s, q, pitch, k, ks, width, n, factor, out),
+                        _ => dots::<S, T, 4>(s, q, pitch, k, ks, width, n, factor, out),
+                    }
+                    r += [0, 1, 2, 2, 4][(task.rows - r).min(4)];
+                }
+                mask(s, a, task, first, n, scores);
+                for r in 0..task.rows {
+                    let scale = softmax(s, scores.add(r * TILE), n, part, r);
+                    if scale != 1.0 {
+                        for d in 0..values {
+                            *part.values.add(r * values + d) *= scale;
+                        }
+                    }
+                }
+                let (v, vs) = (v.add(first * a.v.strides[2]), a.v.strides[2]);
+                let mut i = 0;
+                while i < n {
+                    let keys = STEP.min(n - i);
+                    let (v, mut r) = (v.add(i * vs), 0);
                     while r < task.rows {
-                        let (q, out) = (queries.add(r * pitch), scores.add(r * TILE));
+                        let (p, out) = (scores.add(r * TILE + i), part.values.add(r * values));
                         match task.rows - r {
-                            1 => dots::<S, T, 1>(s, q, pitch, k, ks, width, n, factor, out),
-                            2 | 3 => dots::<S, T, 2>(s, q, pitch, k, ks, width, n, factor, out),
-                            _ => dots::<S, T, 4>(s, q, pitch, k, ks, width, n, factor, out),
+                            1 => add::<S, T, 1>(s, p, v, vs, values, keys, out),
+                            2 | 3 => add::<S, T, 2>(s, p, v, vs, values, keys, out),
+                            _ => add::<S, T, 4>(s, p, v, vs, values, keys, out),
                         }
                         r += [0, 1, 2, 2, 4][(task.rows - r).min(4)];
                     }
-                    mask(a, task, first, n, scores);
-                    for r in 0..task.rows {
-                        let scale = softmax(s, scores.add(r * TILE), n, part, r);
-                        if scale != 1.0 {
-                            for d in 0..values {
-                                *part.values.add(r * values + d) *= scale;
-                            }
-                        }
-                    }
-                    let (v, vs) = (v.add(first * a.v.strides[2]), a.v.strides[2]);
-                    let mut i = 0;
-                    while i < n {
-                        let keys = STEP.min(n - i);
-                        let (v, mut r) = (v.add(i * vs), 0);
-                        while r < task.rows {
-                            let (p, out) = (scores.add(r * TILE + i), part.values.add(r * values));
-                            match task.rows - r {
-                                1 => add::<S, T, 1>(s, p, v, vs, values, keys, out),
-                                2 | 3 => add::<S, T, 2>(s, p, v, vs, values, keys, out),
-                                _ => add::<S, T, 4>(s, p, v, vs, values, keys, out),
-                            }
-                            r += [0, 1, 2, 2, 4][(task.rows - r).min(4)];
-                        }
-                        i += keys;
-                    }
-                    first += n;
+                    i += keys;
                 }
+                first += n;
             }
-        });
+        }
     }
 }
 

@@ -24,12 +24,12 @@ use std::cell::Cell;
 use half::{bf16, f16};
 
 use crate::simd::{Kernel, Scalar, Simd, dispatch};
-use crate::{Error, Isa, Result, pool};
+use crate::{Error, Isa, Result, pool, scratch};
 
 const NAME: &str = "attention";
 
 /// The largest number of rows of a group for which [`decode`] is used.
-const FEW: usize = 8;
+const FEW: usize = 12;
 /// Rows of a task of [`prefill`].
 const BLOCK: usize = 64;
 /// Into how many tasks a call is split, if the keys allow it.
@@ -398,24 +398,78 @@ impl Part {
     }
 }
 
-/// What is added to the scores of one row, in powers of two, by an array.
-unsafe fn bias<T>(a: &Attention<'_, T>, at: [usize; 3], key: usize) -> f32 {
-    let [b, h, l] = at;
-    let offset = |s: &[usize; 4]| b * s[0] + h * s[1] + l * s[2] + key * s[3];
+/// Whether the mask is an array.
+fn dense<T>(a: &Attention<'_, T>) -> bool {
+    matches!(a.mask, Mask::Additive { .. } | Mask::Bool { .. })
+}
+
+/// What an array adds to the scores of row `r` of a task for the `n` keys from `first` on, in powers of two: written to
+/// `to`, or with `ADD` added to it.
+///
+/// # Safety
+/// The operands were checked, and `to` has `n` elements.
+#[inline(always)]
+unsafe fn bias<S: Simd, T, const ADD: bool>(
+    s: S,
+    a: &Attention<'_, T>,
+    task: &Task,
+    r: usize,
+    first: usize,
+    n: usize,
+    to: *mut f32,
+) {
+    let (head, l) = a.row(task.row + r);
+    let h = task.kv_head * (a.heads / a.kv_heads) + head;
+    let offset = |s: &[usize; 4]| task.batch * s[0] + h * s[1] + l * s[2] + first * s[3];
     // SAFETY: `check` has seen that the array has every place of its shape.
     unsafe {
         match &a.mask {
             Mask::Additive { data, strides } => {
-                let i = offset(strides);
-                std::f32::consts::LOG2_E
-                    * match data {
-                        Floats::F32(data) => *data.get_unchecked(i),
-                        Floats::Bf16(data) => data.get_unchecked(i).to_f32(),
-                        Floats::F16(data) => data.get_unchecked(i).to_f32(),
-                    }
+                let (at, stride) = (offset(strides), strides[3]);
+                match data {
+                    Floats::F32(data) => floats::<S, f32, ADD>(s, data.as_ptr().add(at), stride, n, to),
+                    Floats::Bf16(data) => floats::<S, bf16, ADD>(s, data.as_ptr().add(at), stride, n, to),
+                    Floats::F16(data) => floats::<S, f16, ADD>(s, data.as_ptr().add(at), stride, n, to),
+                }
             }
-            Mask::Bool { data, strides } if *data.get_unchecked(offset(strides)) == 0 => f32::NEG_INFINITY,
-            _ => 0.0,
+            Mask::Bool { data, strides } => {
+                let (from, stride) = (data.as_ptr().add(offset(strides)), strides[3]);
+                for i in 0..n {
+                    let x = if *from.add(i * stride) == 0 { f32::NEG_INFINITY } else { 0.0 };
+                    *to.add(i) = if ADD { *to.add(i) + x } else { x };
+                }
+            }
+            Mask::None | Mask::Causal | Mask::Window(_) => {}
+        }
+    }
+}
+
+/// [`bias`] of numbers.
+#[inline(always)]
+unsafe fn floats<S: Simd, M: Scalar, const ADD: bool>(
+    s: S,
+    from: *const M,
+    stride: usize,
+    n: usize,
+    to: *mut f32,
+) {
+    const FACTOR: f32 = std::f32::consts::LOG2_E;
+    // SAFETY: the caller's.
+    unsafe {
+        if stride == 1 {
+            let mut i = 0;
+            while i < n {
+                let m = S::LANES.min(n - i);
+                let x = M::load_n(s, from.add(i), m);
+                let old = if ADD { s.load_n(to.add(i), m) } else { s.splat(0.0) };
+                s.store_n(to.add(i), s.fma(x, s.splat(FACTOR), old), m);
+                i += m;
+            }
+        } else {
+            for i in 0..n {
+                let x = FACTOR * (*from.add(i * stride)).to_f32();
+                *to.add(i) = if ADD { *to.add(i) + x } else { x };
+            }
         }
     }
 }
@@ -435,7 +489,7 @@ fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
     p = s.fma(p, r, s.splat(9.618_129e-3));
     p = s.fma(p, r, s.splat(5.550_411e-2));
     p = s.fma(p, r, s.splat(0.240_226_5));
-    p = s.fma(p, r, s.splat(0.693_147_2));
+    p = s.fma(p, r, s.splat(std::f32::consts::LN_2));
     p = s.fma(p, r, s.splat(1.0));
     s.where_lt(x, lowest, s.splat(0.0), s.mul(p, s.pow2(n)))
 }
@@ -446,8 +500,7 @@ fn finite(x: f32) -> f32 {
 }
 
 thread_local! {
-    /// Parts of a call that is cut along its keys. Beside `scratch`, which tasks of the same thread take at the same
-    /// time.
+    /// Parts of tasks. Beside `scratch`, which is lent to one at a time and which the tasks themselves take.
     static PARTS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
@@ -487,14 +540,17 @@ fn attend_scalar<T: Scalar>(
     if splits == 1 {
         run(tasks, &|i| {
             let task = task(i);
-            crate::scratch::with::<f32, _>(parts_len, |part| {
-                // SAFETY: the buffer holds one part; the rows of `out` belong to this task.
-                unsafe {
-                    let part = Part::new(part.as_mut_ptr(), 0, plan.block, a.value_width);
-                    part_of(isa, a, &plan, &task, part);
-                    dispatch(isa, Merge { a, task: &task, parts: &[part], out: out.get(), strides });
-                }
-            });
+            let mut parts = PARTS.take();
+            if parts.len() < parts_len {
+                parts.resize(parts_len, 0.0);
+            }
+            // SAFETY: the buffer holds one part; the rows of `out` belong to this task.
+            unsafe {
+                let part = Part::new(parts.as_mut_ptr(), 0, plan.block, a.value_width);
+                part_of(isa, a, &plan, &task, part);
+                dispatch(isa, Merge { a, task: &task, parts: &[part], out: out.get(), strides });
+            }
+            PARTS.set(parts);
         });
         return Ok(());
     }
@@ -534,18 +590,25 @@ fn attend_scalar<T: Scalar>(
 /// The operands were checked, and `part` has room for the rows of the task.
 unsafe fn part_of<T: Scalar>(isa: Isa, a: &Attention<'_, T>, plan: &Plan, task: &Task, part: Part) {
     let few = a.rows() <= FEW;
+    let room = if few { decode::Decode::room(a) } else { prefill::room(a) };
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512Bf16 && isa.is_available() {
-        // SAFETY: the processor has the set; the rest is the caller's.
-        if unsafe { avx512::part_of(a, plan, task, part) } {
-            return;
+    let room = room.max(avx512::room(a));
+    // Taken here, because a kernel has no closures.
+    scratch::with::<f32, _>(room, |room| {
+        let room = room.as_mut_ptr();
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512Bf16 && isa.is_available() {
+            // SAFETY: the processor has the set; the rest is the caller's.
+            if unsafe { avx512::part_of(a, plan, task, part, room) } {
+                return;
+            }
         }
-    }
-    if few {
-        dispatch(isa, decode::Decode { a, plan, task, part });
-    } else {
-        dispatch(isa, prefill::Prefill { a, plan, task, part });
-    }
+        if few {
+            dispatch(isa, decode::Decode { a, plan, task, part, room });
+        } else {
+            dispatch(isa, prefill::Prefill { a, plan, task, part, room });
+        }
+    });
 }
 
 /// Puts the parts of some rows together, divides by the sum and writes the rows.

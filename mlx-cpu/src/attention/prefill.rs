@@ -9,12 +9,16 @@
 //!
 //! An [`Engine`] says what is multiplied: float32 one by one, or bfloat16 in pairs.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "an index that is known names registers; an iterator may not"
+)]
+
 use std::marker::PhantomData;
 
-use crate::scratch;
 use crate::simd::{Kernel, Scalar, Simd};
 
-use super::{Attention, BLOCK, Mask, Part, Plan, Task, bias, exp2};
+use super::{Attention, BLOCK, Part, Plan, Task, bias, dense, exp2};
 
 /// Keys whose scores are held at a time.
 pub(super) const TILE: usize = 128;
@@ -57,6 +61,11 @@ pub(super) trait Engine<T>: Copy {
     unsafe fn weights(self, scores: *mut f32, n: usize, max: <Self::S as Simd>::V) -> <Self::S as Simd>::V;
     /// Transposes the results: `[width][BLOCK]` to `[rows][width]`.
     unsafe fn results(self, from: *const f32, rows: usize, width: usize, to: *mut f32);
+    /// Asks for the memory of `n` rows, if the engine knows how to.
+    #[inline(always)]
+    unsafe fn fetch(self, _p: *const T, _stride: usize, _width: usize, _n: usize) {}
+    /// Adds the transpose of a mask, `[rows][TILE]`, to the scores of `n` keys, `[n][BLOCK]`.
+    unsafe fn add(self, masks: *const f32, rows: usize, n: usize, scores: *mut f32);
 }
 
 /// Products in float32 with any instruction set.
@@ -192,6 +201,16 @@ impl<S: Simd, T: Scalar> Engine<T> for Plain<S, T> {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn add(self, masks: *const f32, rows: usize, n: usize, scores: *mut f32) {
+        for r in 0..rows {
+            for i in 0..n {
+                // SAFETY: the caller's.
+                unsafe { *scores.add(i * BLOCK + r) += *masks.add(r * TILE + i) }
+            }
+        }
+    }
 }
 
 /// Where row `r` of a task has its query.
@@ -211,6 +230,8 @@ pub(super) struct Prefill<'a, T> {
     pub(super) plan: &'a Plan,
     pub(super) task: &'a Task,
     pub(super) part: Part,
+    /// As much as [`room`] says.
+    pub(super) room: *mut f32,
 }
 
 impl<T: Scalar> Kernel for Prefill<'_, T> {
@@ -218,14 +239,34 @@ impl<T: Scalar> Kernel for Prefill<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: whoever made this has checked the operands, and the part has room for the rows.
-        unsafe { block(Plain(s, PhantomData), self.a, self.plan, self.task, self.part) }
+        unsafe { block(Plain(s, PhantomData), self.a, self.plan, self.task, self.part, self.room) }
     }
+}
+
+/// The parts of the scratch of a task: queries, scores, sums, keys, values, the state of the rows,
+/// and the mask.
+fn sizes(width: usize, values: usize, dense: bool) -> [usize; 7] {
+    [
+        width * BLOCK,
+        (TILE + 1) * BLOCK,
+        values * BLOCK,
+        TILE * (width + 1),
+        (TILE + 1) * (values + 32),
+        5 * BLOCK,
+        if dense { BLOCK * TILE } else { 0 },
+    ]
+    .map(|n| n.next_multiple_of(16))
+}
+
+/// How much scratch a task needs.
+pub(super) fn room<T>(a: &Attention<'_, T>) -> usize {
+    sizes(a.width, a.value_width, dense(a)).iter().sum()
 }
 
 /// Does a task.
 ///
 /// # Safety
-/// The operands were checked, and `part` has room for the rows.
+/// The operands were checked, `part` has room for the rows, and `room` is as [`room`] says.
 #[inline(always)]
 pub(super) unsafe fn block<T: Scalar, E: Engine<T>>(
     engine: E,
@@ -233,139 +274,138 @@ pub(super) unsafe fn block<T: Scalar, E: Engine<T>>(
     plan: &Plan,
     task: &Task,
     part: Part,
+    room: *mut f32,
 ) {
     let s = engine.simd();
     let lanes = <E::S as Simd>::LANES;
     let (width, values) = (a.width, a.value_width);
     let words = width.div_ceil(E::PAIR);
-    let sizes = [
-        words * BLOCK,
-        (TILE + 1) * BLOCK,
-        values * BLOCK,
-        TILE * (width + 1),
-        (TILE + 1) * (values + 32),
-        5 * BLOCK,
-    ];
-    scratch::with::<f32, _>(sizes.iter().map(|n| n.next_multiple_of(16)).sum(), |buffer| {
-        let mut at = buffer.as_mut_ptr();
-        // SAFETY: the buffer has all of `sizes`.
-        let [queries, scores, sums, key_room, value_room, state] = sizes.map(|n| unsafe {
+    let mut at = room;
+    let [queries, scores, sums, key_room, value_room, state, masks] =
+        sizes(width, values, dense(a)).map(|n| {
             let p = at;
-            at = at.add(n.next_multiple_of(16));
+            at = at.wrapping_add(n);
             p
         });
-        // SAFETY: the operands were checked, and scratch has room for a block and a tile.
-        unsafe {
-            let [max, sum, scale, low, end] = [0, 1, 2, 3, 4].map(|i| state.add(i * BLOCK));
-            engine.queries(a, task, queries);
-            for r in 0..BLOCK {
-                let row = r.min(task.rows - 1);
-                (*max.add(r), *sum.add(r)) = Part::start(a, task, task.row + row, plan.first);
+    // SAFETY: the operands were checked, and scratch has room for a block and a tile.
+    unsafe {
+        let [max, sum, scale, low, end] = [0, 1, 2, 3, 4].map(|i| state.add(i * BLOCK));
+        engine.queries(a, task, queries);
+        for r in 0..BLOCK {
+            let row = r.min(task.rows - 1);
+            (*max.add(r), *sum.add(r)) = Part::start(a, task, task.row + row, plan.first);
+        }
+        std::slice::from_raw_parts_mut(sums, values * BLOCK).fill(0.0);
+        let used = task.rows.next_multiple_of(lanes);
+        let seen = |r| a.visible(a.row(task.row + r).1);
+        let ((first_low, first_end), (last_low, last_end)) = (seen(0), seen(task.rows - 1));
+        let (mut first, stop) = (task.first.max(first_low), task.end.min(last_end));
+        let factor = s.splat(a.scale * std::f32::consts::LOG2_E);
+        let k = a.k.data.as_ptr().add(task.batch * a.k.strides[0] + task.kv_head * a.k.strides[1]);
+        let v = a.v.data.as_ptr().add(task.batch * a.v.strides[0] + task.kv_head * a.v.strides[1]);
+        let (ks, vs) = (a.k.strides[2], a.v.strides[2]);
+        while first < stop {
+            let n = TILE.min(stop - first);
+            // With few rows, memory is too slow for the products.
+            let fetch = used <= 2 * lanes;
+            if fetch {
+                engine.fetch(v.add(first * vs), vs, values, n);
             }
-            std::slice::from_raw_parts_mut(sums, values * BLOCK).fill(0.0);
-            let used = task.rows.next_multiple_of(lanes);
-            let seen = |r| a.visible(a.row(task.row + r).1);
-            let ((first_low, first_end), (last_low, last_end)) = (seen(0), seen(task.rows - 1));
-            let (mut first, stop) = (task.first.max(first_low), task.end.min(last_end));
-            let factor = s.splat(a.scale * std::f32::consts::LOG2_E);
-            let k = a.k.data.as_ptr().add(task.batch * a.k.strides[0] + task.kv_head * a.k.strides[1]);
-            let v = a.v.data.as_ptr().add(task.batch * a.v.strides[0] + task.kv_head * a.v.strides[1]);
-            let (ks, vs) = (a.k.strides[2], a.v.strides[2]);
-            while first < stop {
-                let n = TILE.min(stop - first);
-                let matrix = engine.keys(k.add(first * ks), ks, width, n, key_room);
-                let mut row = 0;
-                while row < used {
-                    let vectors = (used - row) / lanes;
-                    let (q, to) = (queries.add(row), scores.add(row));
-                    if vectors >= 4 && E::VECTORS >= 4 {
-                        all_scores::<T, E, 4>(engine, q, matrix, words, n, factor, to);
-                        row += 4 * lanes;
-                    } else if vectors >= 2 {
-                        all_scores::<T, E, 2>(engine, q, matrix, words, n, factor, to);
-                        row += 2 * lanes;
-                    } else {
-                        all_scores::<T, E, 1>(engine, q, matrix, words, n, factor, to);
-                        row += lanes;
-                    }
-                }
-                if first < last_low || first + n > first_end {
-                    for r in 0..used {
-                        let (l, e) = seen(r.min(task.rows - 1));
-                        // Of the keys of this tile; both are whole and small.
-                        *low.add(r) = l.saturating_sub(first).min(n) as f32;
-                        *end.add(r) = e.saturating_sub(first).min(n) as f32;
-                    }
-                    let hidden = s.splat(f32::NEG_INFINITY);
-                    for i in (0..n).filter(|i| first + i < last_low || first + i >= first_end) {
-                        let key = s.splat(i as f32);
-                        let mut row = 0;
-                        while row < used {
-                            let p = scores.add(i * BLOCK + row);
-                            let shown = s.where_lt(key, s.load(low.add(row)), hidden, s.load(p));
-                            s.store(p, s.where_lt(key, s.load(end.add(row)), shown, hidden));
-                            row += lanes;
-                        }
-                    }
-                }
-                if matches!(a.mask, Mask::Additive { .. } | Mask::Bool { .. }) {
-                    for r in 0..task.rows {
-                        let (head, l) = a.row(task.row + r);
-                        let at = [task.batch, task.kv_head * (a.heads / a.kv_heads) + head, l];
-                        for i in 0..n {
-                            *scores.add(i * BLOCK + r) += bias(a, at, first + i);
-                        }
-                    }
-                }
-                let mut row = 0;
-                while row < used {
-                    let old = s.load(max.add(row));
-                    let mut largest = old;
-                    for i in 0..n {
-                        largest = s.max(largest, s.load(scores.add(i * BLOCK + row)));
-                    }
-                    s.store(max.add(row), largest);
-                    // What may be taken from scores that are all minus infinity.
-                    let from = s.where_lt(largest, s.splat(f32::MIN), s.splat(0.0), largest);
-                    let factor = exp2(s, s.sub(old, from));
-                    s.store(scale.add(row), factor);
-                    let total = engine.weights(scores.add(row), n, from);
-                    s.store(sum.add(row), s.fma(s.load(sum.add(row)), factor, total));
+            let matrix = engine.keys(k.add(first * ks), ks, width, n, key_room);
+            let mut row = 0;
+            while row < used {
+                let vectors = (used - row) / lanes;
+                let (q, to) = (queries.add(row), scores.add(row));
+                if vectors >= 4 && E::VECTORS >= 4 {
+                    all_scores::<T, E, 4>(engine, q, matrix, words, n, factor, to);
+                    row += 4 * lanes;
+                } else if vectors >= 2 {
+                    all_scores::<T, E, 2>(engine, q, matrix, words, n, factor, to);
+                    row += 2 * lanes;
+                } else {
+                    all_scores::<T, E, 1>(engine, q, matrix, words, n, factor, to);
                     row += lanes;
                 }
-                let matrix = engine.values(v.add(first * vs), vs, values, n, value_room);
-                let steps = n.div_ceil(E::PAIR);
-                let mut row = 0;
-                while row < used {
-                    let vectors = (used - row) / lanes;
-                    let (p, scale, to) = (scores.add(row), scale.add(row), sums.add(row));
-                    if vectors >= 4 && E::VECTORS >= 4 {
-                        all_values::<T, E, 4>(engine, p, matrix, steps, values, scale, to);
-                        row += 4 * lanes;
-                    } else if vectors >= 2 {
-                        all_values::<T, E, 2>(engine, p, matrix, steps, values, scale, to);
-                        row += 2 * lanes;
-                    } else {
-                        all_values::<T, E, 1>(engine, p, matrix, steps, values, scale, to);
+            }
+            if first < last_low || first + n > first_end {
+                for r in 0..used {
+                    let (l, e) = seen(r.min(task.rows - 1));
+                    // Of the keys of this tile; both are whole and small.
+                    *low.add(r) = l.saturating_sub(first).min(n) as f32;
+                    *end.add(r) = e.saturating_sub(first).min(n) as f32;
+                }
+                let hidden = s.splat(f32::NEG_INFINITY);
+                for i in (0..n).filter(|i| first + i < last_low || first + i >= first_end) {
+                    let key = s.splat(i as f32);
+                    let mut row = 0;
+                    while row < used {
+                        let p = scores.add(i * BLOCK + row);
+                        let shown = s.where_lt(key, s.load(low.add(row)), hidden, s.load(p));
+                        s.store(p, s.where_lt(key, s.load(end.add(row)), shown, hidden));
                         row += lanes;
                     }
                 }
-                first += n;
             }
-            std::ptr::copy_nonoverlapping(max, part.max, task.rows);
-            std::ptr::copy_nonoverlapping(sum, part.sum, task.rows);
-            engine.results(sums, task.rows, values, part.values);
+            if dense(a) {
+                for r in 0..task.rows {
+                    bias::<_, _, false>(s, a, task, r, first, n, masks.add(r * TILE));
+                }
+                engine.add(masks, task.rows, n, scores);
+            }
+            let mut row = 0;
+            while row < used {
+                let old = s.load(max.add(row));
+                let mut largest = old;
+                for i in 0..n {
+                    largest = s.max(largest, s.load(scores.add(i * BLOCK + row)));
+                }
+                s.store(max.add(row), largest);
+                // What may be taken from scores that are all minus infinity.
+                let from = s.where_lt(largest, s.splat(f32::MIN), s.splat(0.0), largest);
+                let factor = exp2(s, s.sub(old, from));
+                s.store(scale.add(row), factor);
+                let total = engine.weights(scores.add(row), n, from);
+                s.store(sum.add(row), s.fma(s.load(sum.add(row)), factor, total));
+                row += lanes;
+            }
+            if fetch && first + n < stop {
+                engine.fetch(k.add((first + n) * ks), ks, width, TILE.min(stop - first - n));
+            }
+            let matrix = engine.values(v.add(first * vs), vs, values, n, value_room);
+            let steps = n.div_ceil(E::PAIR);
+            let mut row = 0;
+            while row < used {
+                let vectors = (used - row) / lanes;
+                let (p, scale, to) = (scores.add(row), scale.add(row), sums.add(row));
+                if vectors >= 4 && E::VECTORS >= 4 {
+                    all_values::<T, E, 4>(engine, p, matrix, steps, values, scale, to);
+                    row += 4 * lanes;
+                } else if vectors >= 2 {
+                    all_values::<T, E, 2>(engine, p, matrix, steps, values, scale, to);
+                    row += 2 * lanes;
+                } else {
+                    all_values::<T, E, 1>(engine, p, matrix, steps, values, scale, to);
+                    row += lanes;
+                }
+            }
+            first += n;
         }
-    });
+        std::ptr::copy_nonoverlapping(max, part.max, task.rows);
+        std::ptr::copy_nonoverlapping(sum, part.sum, task.rows);
+        engine.results(sums, task.rows, values, part.values);
+    }
 }
 
-/// How many of the second axis of a product are taken at once, of those that are left.
+/// How many of the second axis of a product are taken at once, of those that are left, with `vectors` of up to `most`.
+/// Enough sums are in flight to hide the latency of the products, and few enough stay in registers.
 #[inline(always)]
-fn at_once(left: usize) -> usize {
-    match left {
+const fn at_once(vectors: usize, most: usize, left: usize) -> usize {
+    match (vectors, left) {
+        (1, 16..) if most == 4 => 16,
+        (2, 12..) if most == 4 => 12,
         // Twice four rather than six and two.
-        8 | 4 | 5 => 4,
-        6.. => 6,
+        (_, 8 | 4 | 5) => 4,
+        (_, 6..) => 6,
         _ => 1,
     }
 }
@@ -386,8 +426,10 @@ unsafe fn all_scores<T, E: Engine<T>, const V: usize>(
         unsafe {
             let k = Matrix { p: k.p.add(i * k.across), ..k };
             let to = to.add(i * BLOCK);
-            let taken = at_once(n - i);
+            let taken = at_once(V, E::VECTORS, n - i);
             match taken {
+                16 => some_scores::<T, E, V, 16>(engine, q, k, words, factor, to),
+                12 => some_scores::<T, E, V, 12>(engine, q, k, words, factor, to),
                 6 => some_scores::<T, E, V, 6>(engine, q, k, words, factor, to),
                 4 => some_scores::<T, E, V, 4>(engine, q, k, words, factor, to),
                 _ => some_scores::<T, E, V, 1>(engine, q, k, words, factor, to),
@@ -435,8 +477,10 @@ unsafe fn all_values<T, E: Engine<T>, const V: usize>(
         unsafe {
             let v = Matrix { p: v.p.add(d * v.across), ..v };
             let to = to.add(d * BLOCK);
-            let taken = at_once(width - d);
+            let taken = at_once(V, E::VECTORS, width - d);
             match taken {
+                16 => some_values::<T, E, V, 16>(engine, p, v, steps, scale, to),
+                12 => some_values::<T, E, V, 12>(engine, p, v, steps, scale, to),
                 6 => some_values::<T, E, V, 6>(engine, p, v, steps, scale, to),
                 4 => some_values::<T, E, V, 4>(engine, p, v, steps, scale, to),
                 _ => some_values::<T, E, V, 1>(engine, p, v, steps, scale, to),
