@@ -15,6 +15,9 @@ mod plain;
 pub mod reference;
 mod unpack;
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 pub use format::{Format, Kind, Matrix, Scales};
 pub use gemv::{MAX_ROWS, Prepared, gemv_rows};
 pub use unpack::{dequantize_rows, permute, unpack_panel_bf16, unpack_panel_f32};
@@ -27,8 +30,18 @@ impl Element for half::f16 {}
 
 mod private {
     /// Keeps the list of element types closed.
-    pub trait Sealed: crate::simd::Scalar {}
-    impl Sealed for f32 {}
-    impl Sealed for half::bf16 {}
-    impl Sealed for half::f16 {}
+    #[expect(private_bounds, reason = "nobody outside can name this trait")]
+    pub trait Sealed: crate::simd::Scalar {
+        /// How many bfloat16 any value is the sum of.
+        const PLANES: usize;
+    }
+    impl Sealed for f32 {
+        const PLANES: usize = 3;
+    }
+    impl Sealed for half::bf16 {
+        const PLANES: usize = 1;
+    }
+    impl Sealed for half::f16 {
+        const PLANES: usize = 2;
+    }
 }
