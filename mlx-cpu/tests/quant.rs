@@ -462,29 +462,33 @@ fn gigahertz() -> f64 {
     3e7 / start.elapsed().as_nanos() as f64
 }
 
-/// Runs `task` over blocks of rows of one matrix after the other, and prints the best of some rounds.
-fn measure(
-    name: &str,
-    matrices: &[Owned],
-    threads: usize,
-    task: &(dyn Fn(&Matrix<'_>, usize, usize) + Sync),
-) {
+/// Runs `task` over blocks of rows of one matrix after the other, and prints the rates of a thread: those of the
+/// fastest tenth and of half of the blocks, because others may use the processor; and with one block again and again.
+fn measure(name: &str, matrices: &[Owned], threads: usize, task: &(dyn Fn(&Matrix<'_>, usize, usize) + Sync)) {
     const BLOCK: usize = 256;
     let (n, k) = (matrices[0].n, matrices[0].k);
-    let mut best = f64::MAX;
-    for _ in 0..5 {
-        let start = Instant::now();
+    let times = Mutex::new(Vec::new());
+    for _ in 0..3 {
         for owned in matrices {
             let matrix = owned.matrix();
-            let block = |i: usize| task(&matrix, i * BLOCK, n.min((i + 1) * BLOCK));
-            if threads == 1 {
-                (0..n.div_ceil(BLOCK)).for_each(block)
-            } else {
-                pool::run(n.div_ceil(BLOCK), &block)
-            }
+            let block = |i: usize| {
+                let start = Instant::now();
+                task(&matrix, i * BLOCK, n.min((i + 1) * BLOCK));
+                let time = start.elapsed().as_nanos() as f64;
+                times.lock().unwrap().push(time);
+            };
+            if threads == 1 { (0..n / BLOCK).for_each(block) } else { pool::run(n / BLOCK, &block) }
         }
-        best = best.min(start.elapsed().as_nanos() as f64 / matrices.len() as f64);
     }
+    let mut times = times.into_inner().unwrap();
+    times.sort_by(f64::total_cmp);
+    let matrix = matrices[0].matrix();
+    let hot = (0..200).map(|_| {
+        let start = Instant::now();
+        task(&matrix, 0, BLOCK);
+        start.elapsed().as_nanos() as f64
+    });
+    let hot = hot.fold(f64::MAX, f64::min);
     let owned = &matrices[0];
     let scale = match owned.scales {
         Numbers::F32(_) => 4,
@@ -492,11 +496,13 @@ fn measure(
         _ => 2,
     };
     let per_group = if owned.biases.is_some() { 2 * scale } else { scale };
-    let bytes = n * k * owned.format.bits() / 8 + n * k / owned.format.group_size() * per_group;
+    let bytes = BLOCK * k * owned.format.bits() / 8 + BLOCK * k / owned.format.group_size() * per_group;
+    let rate = |time: f64| format!("{:5.1} GB/s {:5.1} w/ns", bytes as f64 / time, (BLOCK * k) as f64 / time);
     println!(
-        "{name:28} {n:6}x{k:4} threads {threads}: {:6.1} GB/s {:5.1} weights/ns",
-        bytes as f64 / best,
-        (n * k) as f64 / best
+        "{name:24} {n:6}x{k:4} threads {threads}: best tenth {}, half {}, cached {}",
+        rate(times[times.len() / 10]),
+        rate(times[times.len() / 2]),
+        rate(hot)
     );
 }
 

@@ -15,7 +15,7 @@ use half::bf16;
 
 use super::super::gemv::Line;
 use super::super::{Format, Kind, Matrix};
-use super::{Bits, e2m1, e4m3, whole, widen};
+use super::{AHEAD, Bits, ahead, e2m1, e4m3, whole, widen};
 use crate::scratch;
 use crate::simd::{Avx512, Scalar};
 
@@ -261,6 +261,7 @@ unsafe fn tile<C: Codes, const N: usize, const PLANES: usize, const M: usize, co
             let mut loaded = [_mm512_setzero_si512(); R];
             let mut scale = [_mm512_setzero_ps(); R];
             for r in 0..R {
+                ahead(words[r].wrapping_add(at), AHEAD);
                 loaded[r] = codes.load(words[r].add(at), count);
                 let p = scales.add(r * tile.stride);
                 scale[r] = match N {

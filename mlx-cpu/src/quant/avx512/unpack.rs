@@ -8,7 +8,7 @@ use half::bf16;
 
 use super::super::format::E2M1;
 use super::super::{Format, Kind, Matrix};
-use super::{Bits, e4m3_to_f32, widen};
+use super::{AHEAD, Bits, ahead, e4m3_to_f32, widen};
 use crate::scratch;
 use crate::simd::{Avx512, Scalar};
 
@@ -130,6 +130,7 @@ unsafe fn natural<const BITS: usize, D: Decode, T: Target>(
         while at < out.len() {
             let to = out.as_mut_ptr().add(at);
             let count = (words.len() - word).min(2 * BITS);
+            ahead(words.as_ptr().wrapping_add(word), AHEAD);
             let codes = bits.load(words.as_ptr().add(word), count);
             let parts = [
                 _mm512_castsi512_si128(codes),
@@ -328,6 +329,7 @@ unsafe fn nibble_row<const AFFINE: bool, const N: usize>(
         while step * 16 < words.len() {
             let count = words.len() - step * 16;
             let p = words.as_ptr().add(step * 16);
+            ahead(p, AHEAD);
             let word = if count >= 16 {
                 _mm512_loadu_si512(p.cast())
             } else {
