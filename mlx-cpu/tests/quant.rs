@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Quantised weights against the scalar reference, in float64 where sums are taken.
 
+use std::hint::black_box;
+use std::sync::Mutex;
+use std::time::Instant;
+
 use half::{bf16, f16};
-use mlx_cpu::Isa;
 use mlx_cpu::quant::{
     Element, Format, Kind, MAX_ROWS, Matrix, Prepared, Scales, dequantize_rows, gemv_rows, permute,
     reference, unpack_panel_bf16, unpack_panel_f32,
 };
+use mlx_cpu::{Isa, pool};
 
 /// Numbers without a pattern, the same on every run.
 #[derive(Clone)]
@@ -445,4 +449,117 @@ fn kernels_refuse_operands_that_do_not_fit() {
     assert!(unpack_panel_bf16(isa, &matrix, 0..1, &mut brain).is_err());
     assert!(permute(isa, format, &[bf16::ZERO; 64], &mut brain).is_err());
     assert!(permute(isa, format, &[bf16::ZERO; 63], &mut brain[..63]).is_err());
+}
+
+/// Cycles in a nanosecond, from a chain of multiplications of three cycles each.
+fn gigahertz() -> f64 {
+    let start = Instant::now();
+    let mut x = black_box(3u64);
+    for _ in 0..10_000_000 {
+        x = x.wrapping_mul(black_box(0x9e37_79b9_7f4a_7c15));
+    }
+    black_box(x);
+    3e7 / start.elapsed().as_nanos() as f64
+}
+
+/// Runs `task` over blocks of rows of one matrix after the other, and prints the rates of a thread: those of the
+/// fastest tenth and of half of the blocks, because others may use the processor; and with one block again and again.
+fn measure(name: &str, matrices: &[Owned], threads: usize, task: &(dyn Fn(&Matrix<'_>, usize, usize) + Sync)) {
+    const BLOCK: usize = 256;
+    let (n, k) = (matrices[0].n, matrices[0].k);
+    let times = Mutex::new(Vec::new());
+    for _ in 0..3 {
+        for owned in matrices {
+            let matrix = owned.matrix();
+            let block = |i: usize| {
+                let start = Instant::now();
+                task(&matrix, i * BLOCK, n.min((i + 1) * BLOCK));
+                let time = start.elapsed().as_nanos() as f64;
+                times.lock().unwrap().push(time);
+            };
+            if threads == 1 { (0..n / BLOCK).for_each(block) } else { pool::run(n / BLOCK, &block) }
+        }
+    }
+    let mut times = times.into_inner().unwrap();
+    times.sort_by(f64::total_cmp);
+    let matrix = matrices[0].matrix();
+    let hot = (0..200).map(|_| {
+        let start = Instant::now();
+        task(&matrix, 0, BLOCK);
+        start.elapsed().as_nanos() as f64
+    });
+    let hot = hot.fold(f64::MAX, f64::min);
+    let owned = &matrices[0];
+    let scale = match owned.scales {
+        Numbers::F32(_) => 4,
+        Numbers::Bytes(_) => 1,
+        _ => 2,
+    };
+    let per_group = if owned.biases.is_some() { 2 * scale } else { scale };
+    let bytes = BLOCK * k * owned.format.bits() / 8 + BLOCK * k / owned.format.group_size() * per_group;
+    let rate = |time: f64| format!("{:5.1} GB/s {:5.1} w/ns", bytes as f64 / time, (BLOCK * k) as f64 / time);
+    println!(
+        "{name:24} {n:6}x{k:4} threads {threads}: best tenth {}, half {}, cached {}",
+        rate(times[times.len() / 10]),
+        rate(times[times.len() / 2]),
+        rate(hot)
+    );
+}
+
+#[test]
+#[ignore = "a measurement: run it alone, in release, with --nocapture; QUANT_BENCH names formats such as Affine4/64"]
+fn measure_rates() {
+    let wanted = std::env::var("QUANT_BENCH").unwrap_or_default();
+    let isa = Isa::current();
+    println!("{isa}, {:.2} GHz, {} threads", gigahertz(), pool::threads());
+    for (n, k) in [(3072, 1024), (1024, 3072), (151_936, 1024)] {
+        for format in Format::all() {
+            let label = format!("{:?}{}/{}", format.kind(), format.bits(), format.group_size());
+            if !wanted.is_empty() && !wanted.split(',').any(|name| name == label) {
+                continue;
+            }
+            let mut random = Random(9);
+            let bytes = n * k * format.bits() / 8;
+            let first = Owned::random(format, n, k, Dtype::Bf16, &mut random);
+            let mut matrices = vec![first];
+            while matrices.len() * bytes < 96 << 20 {
+                matrices.push(Owned::random(format, n, k, Dtype::Bf16, &mut random));
+            }
+            for threads in [1, 2] {
+                for m in [1, 4] {
+                    let x: Vec<bf16> = (0..m * k).map(|_| bf16::from_f32(random.float())).collect();
+                    let prepared = Prepared::new(isa, format, m, k, &x).unwrap();
+                    let name = format!("{label} gemv m={m}");
+                    measure(&name, &matrices, threads, &|matrix, start, end| {
+                        let mut out = [0.0f32; 4 * 256];
+                        gemv_rows(&prepared, matrix, start..end, &mut out[..m * (end - start)]).unwrap();
+                        black_box(&out);
+                    });
+                }
+                let panels: Vec<_> = (0..2).map(|_| Mutex::new(vec![bf16::ZERO; 16 * k])).collect();
+                measure(&format!("{label} panel"), &matrices, threads, &|matrix, start, end| {
+                    let mut panel = panels.iter().find_map(|panel| panel.try_lock().ok()).unwrap();
+                    for row in (start..end).step_by(16) {
+                        let rows = row..end.min(row + 16);
+                        let len = rows.len() * k;
+                        unpack_panel_bf16(isa, matrix, rows, &mut panel[..len]).unwrap();
+                    }
+                });
+            }
+            if n == 3072 {
+                let x: Vec<f32> = (0..k).map(|_| random.float()).collect();
+                let brain: Vec<bf16> = x.iter().map(|&x| bf16::from_f32(x)).collect();
+                let time = |task: &dyn Fn()| {
+                    let start = Instant::now();
+                    (0..1000).for_each(|_| task());
+                    start.elapsed().as_nanos() as f64 / 1e3
+                };
+                println!(
+                    "{label} prepare {:.0} ns, of f32 {:.0} ns",
+                    time(&|| drop(black_box(Prepared::new(isa, format, 1, k, &brain)))),
+                    time(&|| drop(black_box(Prepared::new(isa, format, 1, k, &x))))
+                );
+            }
+        }
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::{Element, Format, Matrix, plain};
 use crate::simd::{Kernel, Scalar, Simd, dispatch};
 use crate::{Error, Isa, Result};
@@ -17,6 +19,9 @@ pub const MAX_ROWS: usize = 8;
 pub struct Prepared {
     isa: Isa,
     format: Format,
+    /// How many bfloat16 a value is the sum of, where the instruction set wants such.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other set wants them yet"))]
+    planes: usize,
     m: usize,
     k: usize,
     lines: Vec<Line>,
@@ -25,7 +30,7 @@ pub struct Prepared {
 /// A line of the cache.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+pub(super) struct Line(pub(super) [f32; 16]);
 
 impl Prepared {
     /// Prepares `x`, `[m, k]` with `m` from 1 to [`MAX_ROWS`], for products with matrices of `format`.
@@ -46,8 +51,17 @@ impl Prepared {
             return Err(Error::operand(NAME, format!("expected {m} rows of {k} values, found {}", x.len())));
         }
         let isa = if isa.is_available() { isa } else { Isa::Portable };
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512Bf16 {
+            let planes = T::PLANES;
+            let layout = avx512::gemv::Layout::new(format, m, k, planes);
+            let mut lines = vec![Line([0.0; 16]); layout.lines];
+            // SAFETY: the set is available, and the operands are of these shapes.
+            unsafe { avx512::gemv::prepare(&layout, format, m, k, x, &mut lines) };
+            return Ok(Self { isa, format, planes, m, k, lines });
+        }
         let lines = vec![Line([0.0; 16]); k.div_ceil(16) * m];
-        let mut prepared = Self { isa, format, m, k, lines };
+        let mut prepared = Self { isa, format, planes: 0, m, k, lines };
         dispatch(isa, Widen { x, k, out: &mut prepared.lines });
         Ok(prepared)
     }
@@ -114,6 +128,14 @@ pub fn gemv_rows(
             matrix.format()
         );
         return Err(Error::operand(NAME, message));
+    }
+    #[cfg(target_arch = "x86_64")]
+    if prepared.isa == Isa::Avx512Bf16 {
+        let Prepared { planes, m, ref lines, .. } = *prepared;
+        let product = avx512::gemv::Product { x: lines, m, planes, matrix, rows };
+        // SAFETY: the activations were prepared for this format and `k`, which the set was available for.
+        unsafe { product.run(out) };
+        return Ok(());
     }
     dispatch(prepared.isa, Product { prepared, matrix, rows, out });
     Ok(())

@@ -15,6 +15,9 @@ mod plain;
 pub mod reference;
 mod unpack;
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 pub use format::{Format, Kind, Matrix, Scales};
 pub use gemv::{MAX_ROWS, Prepared, gemv_rows};
 pub(crate) use unpack::unpack_block_f32;

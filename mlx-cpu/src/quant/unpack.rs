@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use half::bf16;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::{Element, Format, Matrix, plain};
 use crate::simd::{Kernel, Scalar, Simd, dispatch};
 use crate::{Error, Isa, Result};
@@ -41,6 +43,12 @@ pub fn dequantize_rows<T: Element>(
     out: &mut [T],
 ) -> Result<()> {
     matrix.check_rows("dequantize_rows", &rows, out.len(), matrix.k())?;
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512Bf16 && isa.is_available() {
+        // SAFETY: the set is available, and the rows and their places were checked.
+        unsafe { avx512::unpack::rows(matrix, rows, out) };
+        return Ok(());
+    }
     dispatch(isa, Rows { matrix, rows, out });
     Ok(())
 }
@@ -54,6 +62,12 @@ pub fn dequantize_rows<T: Element>(
 /// [`Error::Operand`] when the matrix has no such rows, or `out` has another length.
 pub fn unpack_panel_bf16(isa: Isa, matrix: &Matrix<'_>, rows: Range<usize>, out: &mut [bf16]) -> Result<()> {
     matrix.check_rows("unpack_panel_bf16", &rows, out.len(), matrix.k())?;
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512Bf16 && isa.is_available() {
+        // SAFETY: the set is available, and the rows and their places were checked.
+        unsafe { avx512::unpack::panel(matrix, rows, out) };
+        return Ok(());
+    }
     dispatch(isa, Rows { matrix, rows, out });
     Ok(())
 }
@@ -79,6 +93,12 @@ pub fn permute(isa: Isa, format: Format, row: &[bf16], out: &mut [bf16]) -> Resu
             out.len()
         );
         return Err(Error::operand("permute", message));
+    }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512Bf16 && isa.is_available() {
+        // SAFETY: the set is available, and the lengths were checked.
+        unsafe { avx512::unpack::permute(format, row, out) };
+        return Ok(());
     }
     let _ = isa;
     out.copy_from_slice(row);

@@ -95,6 +95,8 @@ pub(crate) trait Simd: Copy + 'static {
 /// An element that kernels compute with in float32.
 pub(crate) trait Scalar: Copy + Send + Sync + 'static {
     const ZERO: Self;
+    /// How many bfloat16 any value is the sum of.
+    const PLANES: usize;
     unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V;
     unsafe fn load_n<S: Simd>(s: S, p: *const Self, n: usize) -> S::V;
     unsafe fn store<S: Simd>(s: S, p: *mut Self, v: S::V);
@@ -112,9 +114,10 @@ impl Element for bf16 {}
 impl Element for f16 {}
 
 macro_rules! scalar {
-    ($type:ty, $zero:expr, $load:ident, $load_n:ident, $store:ident, $store_n:ident, $to:expr, $from:expr) => {
+    ($type:ty, $zero:expr, $planes:literal, $load:ident, $load_n:ident, $store:ident, $store_n:ident, $to:expr, $from:expr) => {
         impl Scalar for $type {
             const ZERO: Self = $zero;
+            const PLANES: usize = $planes;
             #[inline(always)]
             unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V {
                 // SAFETY: the caller's.
@@ -146,9 +149,9 @@ macro_rules! scalar {
         }
     };
 }
-scalar!(f32, 0.0, load, load_n, store, store_n, std::convert::identity, std::convert::identity);
-scalar!(bf16, bf16::ZERO, load_bf16, load_bf16_n, store_bf16, store_bf16_n, bf16::to_f32, bf16::from_f32);
-scalar!(f16, f16::ZERO, load_f16, load_f16_n, store_f16, store_f16_n, f16::to_f32, f16::from_f32);
+scalar!(f32, 0.0, 3, load, load_n, store, store_n, std::convert::identity, std::convert::identity);
+scalar!(bf16, bf16::ZERO, 1, load_bf16, load_bf16_n, store_bf16, store_bf16_n, bf16::to_f32, bf16::from_f32);
+scalar!(f16, f16::ZERO, 2, load_f16, load_f16_n, store_f16, store_f16_n, f16::to_f32, f16::from_f32);
 
 /// The first `n ≤ LANES` elements, the rest 0.
 ///
