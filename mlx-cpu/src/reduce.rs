@@ -43,7 +43,7 @@ pub(crate) unsafe fn largest<S: Simd, T: Element>(s: S, x: *const T, n: usize) -
 }
 
 /// The elements that one task looks through. Fixed, so that the result does not depend on the threads.
-const PART: usize = 4 * BLOCK;
+const PART: usize = 16 * BLOCK;
 
 /// Runs `body` over parts of `0..len`, on several threads if there are many, and combines what it gives in their order.
 ///
@@ -626,7 +626,7 @@ mod tests {
 
     fn argmax_values<T: Element>(isa: Isa) {
         let random = &mut Random(10);
-        for n in SIZES.into_iter().filter(|&n| n > 0).chain([5000, 300_001, 1 << 20, (1 << 20) + 3]) {
+        for n in SIZES.into_iter().filter(|&n| n > 0).chain([5000, 70_001]) {
             let mut x: Vec<T> = random.vec(n + 1, 2.0);
             for odd in [1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2.0] {
                 for at in [0, n / 2, n - 1] {
