@@ -117,7 +117,7 @@ pub(crate) fn with_weight<R>(
 /// # Safety
 /// `x` has `n` elements.
 #[inline(always)]
-unsafe fn inverse_rms<S: Simd, T: Element>(s: S, x: *const T, n: usize, eps: f32) -> f32 {
+pub(crate) unsafe fn inverse_rms<S: Simd, T: Element>(s: S, x: *const T, n: usize, eps: f32) -> f32 {
     let squares = total!(s: S, n, |i, m, sum| {
         // SAFETY: the caller's row has `i + m` elements.
         let v = unsafe { simd::load(s, x.add(i), m) };
@@ -131,7 +131,7 @@ unsafe fn inverse_rms<S: Simd, T: Element>(s: S, x: *const T, n: usize, eps: f32
 /// # Safety
 /// `x`, `w` and `out` have `n` elements.
 #[inline(always)]
-pub(crate) unsafe fn rms_row<S: Simd, T: Element>(
+unsafe fn rms_row<S: Simd, T: Element>(
     s: S,
     x: *const T,
     w: Option<*const f32>,
@@ -139,9 +139,26 @@ pub(crate) unsafe fn rms_row<S: Simd, T: Element>(
     out: *mut T,
     n: usize,
 ) {
+    // SAFETY: the caller's.
+    unsafe { scale_row(s, x, inverse_rms(s, x, n, eps), w, out, n) }
+}
+
+/// `x · scale · w`, rounded once.
+///
+/// # Safety
+/// `x`, `w` and `out` have `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn scale_row<S: Simd, T: Element>(
+    s: S,
+    x: *const T,
+    scale: f32,
+    w: Option<*const f32>,
+    out: *mut T,
+    n: usize,
+) {
+    let scale = s.splat(scale);
     // SAFETY: the caller's rows have `n` elements, of which `each!` gives the indices.
     unsafe {
-        let scale = s.splat(inverse_rms(s, x, n, eps));
         match w {
             Some(w) => each!(S, n, |i, m| {
                 let v = s.mul(simd::load(s, x.add(i), m), scale);

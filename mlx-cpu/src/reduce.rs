@@ -453,7 +453,7 @@ pub fn top_k_threshold(isa: Isa, logits: &[f32], k: usize) -> f32 {
     // The k-th largest of the groups' largest is no larger than the k-th largest of all, so that only what is at least
     // as large need be looked at.
     let groups = group_max(isa, logits);
-    if k <= groups.len() / 8 {
+    if k <= groups.len() / 2 {
         let least = kth_largest(&mut groups.clone(), k);
         if least > f32::NEG_INFINITY {
             return kth_largest(&mut collect(logits, &groups, least), k);
@@ -510,23 +510,22 @@ fn radix_select(x: &[f32], mut k: usize) -> f32 {
     keys.first().map_or(f32::NEG_INFINITY, |&key| unkey(key))
 }
 
-/// How far below the largest the first looks go, in units of the temperature.
-const CUTS: [f32; 7] = [1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0];
+/// How far below the largest the cuts of the first look are, in units of the temperature. Below the last, weights are 0.
+const CUTS: [f32; 8] = [1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 15.0, 88.0];
 
-/// The sums of the weights from each cut on, and of all.
+/// The sums of the weights of what is at least as large as each cut. The last cut is the lowest.
 struct CutSums<'a> {
     x: &'a [f32],
     shift: f32,
     scale: f32,
-    least: f32,
-    cuts: [f32; 7],
+    cuts: [f32; 8],
 }
 
 impl Kernel for CutSums<'_> {
     type Output = [f64; 8];
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> [f64; 8] {
-        let Self { x, shift, scale, least, cuts } = self;
+        let Self { x, shift, scale, cuts } = self;
         let mut sums = [0f64; 8];
         let zero = s.splat(0.0);
         for part in x.chunks(BLOCK) {
@@ -534,7 +533,7 @@ impl Kernel for CutSums<'_> {
             each!(S, part.len(), |i, m| {
                 // SAFETY: the slice has as many elements as it says.
                 let v = unsafe { padded(s, part.as_ptr().add(i), m) };
-                let w = weight(s, v, shift, scale, least);
+                let w = weight(s, v, shift, scale, cuts[7]);
                 here[7] = s.add(here[7], w);
                 for j in 0..7 {
                     here[j] = s.add(here[j], s.where_lt(v, s.splat(cuts[j]), zero, w));
@@ -550,65 +549,63 @@ impl Kernel for CutSums<'_> {
 
 /// The smallest logit of the nucleus: of the fewest largest logits of which the weights make up `p` of the total.
 ///
-/// Those that equal the last are to be kept with it. For `p = 0` it is the largest logit; for `p ≥ 1`, `least`.
+/// Those that equal the last are to be kept with it. For `p = 0` it is the largest logit; for `p ≥ 1`, `least`. Sums of
+/// weights are rounded, and so the nucleus may differ by a logit from that of exact arithmetic; it is the same on every
+/// run.
 ///
 /// # Errors
 /// [`Error::Operand`] when a logit is NaN, when none is finite and at least `least`, or when `p` is below 0.
 pub fn top_p_threshold(isa: Isa, logits: &[f32], weighing: &Weighing, p: f32) -> Result<f32> {
+    /// The most elements that are sorted, unless more are nearly alike.
+    const SORTED: f64 = 2048.0;
     const KERNEL: &str = "top_p_threshold";
     if p.partial_cmp(&0.0).is_none_or(std::cmp::Ordering::is_lt) {
         return Err(Error::operand(KERNEL, format!("expected a share from 0 to 1, found {p}")));
     }
     let (shift, scale) = weighing.start(isa, KERNEL, logits)?;
-    let least = weighing.least;
     if p >= 1.0 {
-        return Ok(least);
+        return Ok(weighing.least);
     }
-    let groups = group_max(isa, logits);
-    let cuts = CUTS.map(|cut| (shift - cut / scale).max(least));
-    let part = |range| dispatch(isa, CutSums { x: &logits[range], shift, scale, least, cuts });
-    let sums = fold_parts(logits.len(), 6, [0f64; 8], &part, |a, b| std::array::from_fn(|i| a[i] + b[i]));
-    let wanted = f64::from(p) * sums[7];
-    // A sum in another order may differ a little.
-    let cut =
-        cuts.iter().zip(&sums).find(|(_, sum)| **sum >= wanted * (1.0 + 1e-5)).map_or(least, |(cut, _)| *cut);
-    let candidates = collect(logits, &groups, cut);
-    let mut weights = vec![0f32; candidates.len()];
-    dispatch(isa, Weights { x: &candidates, shift, scale, least, out: &mut weights });
-    Ok(nucleus(&candidates, &weights, wanted, shift))
-}
-
-/// The largest logit such that the weights of those from it on make up `wanted`, or the smallest of all.
-fn nucleus(x: &[f32], weights: &[f32], wanted: f64, most: f32) -> f32 {
-    const BINS: usize = 2048;
-    let lowest = x.iter().zip(weights).filter(|(_, w)| **w > 0.0).fold(most, |low, (&x, _)| low.min(x));
-    let factor = (BINS - 1) as f32 / (most - lowest).max(f32::MIN_POSITIVE);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 on, and bounded")]
-    let bin = |x: f32| (((most - x) * factor) as usize).min(BINS - 1);
-    let mut sums = vec![0f64; BINS];
-    for (&x, &w) in x.iter().zip(weights) {
-        sums[bin(x)] += f64::from(w);
-    }
-    let (mut above, mut chosen) = (0.0, BINS - 1);
-    for (i, &sum) in sums.iter().enumerate() {
-        if above + sum >= wanted && sum > 0.0 {
-            chosen = i;
+    let mut cuts = CUTS.map(|cut| (shift - cut / scale).max(weighing.least));
+    // The last logit of the nucleus is from `low` on and below `high`; `above` are the weights from `high` on.
+    let (mut low, mut high, mut above) = (cuts[7], f32::INFINITY, 0.0);
+    let mut wanted = f64::INFINITY;
+    for look in 0..4 {
+        let part = |range| dispatch(isa, CutSums { x: &logits[range], shift, scale, cuts });
+        let sums = fold_parts(logits.len(), 6, [0f64; 8], &part, |a, b| std::array::from_fn(|i| a[i] + b[i]));
+        if look == 0 {
+            wanted = f64::from(p) * sums[7];
+        }
+        let mut through = sums[7];
+        for (cut, sum) in cuts.into_iter().zip(sums) {
+            if sum >= wanted {
+                (low, through) = (cut, sum);
+                break;
+            }
+            (high, above) = (cut, sum);
+        }
+        // None of them weighs less than one at `low`.
+        if through - above <= SORTED * f64::from((low - shift) * scale).exp() {
             break;
         }
-        above += sum;
+        let top = high.min(shift);
+        cuts = std::array::from_fn(|i| if i == 7 { low } else { top + (low - top) * ((i + 1) as f32 / 8.0) });
     }
-    let mut inside: Vec<(f32, f32)> =
-        x.iter().zip(weights).map(|(&x, &w)| (x, w)).filter(|&(x, w)| w > 0.0 && bin(x) == chosen).collect();
-    inside.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    let mut smallest = lowest;
-    for (x, w) in inside {
+    let groups = group_max(isa, logits);
+    let mut inside = collect(logits, &groups, low);
+    inside.retain(|&x| x < high);
+    inside.sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut weights = vec![0f32; inside.len()];
+    dispatch(isa, Weights { x: &inside, shift, scale, least: low, out: &mut weights });
+    let mut smallest = high.min(shift);
+    for (x, weight) in inside.into_iter().zip(weights) {
         smallest = x;
-        above += f64::from(w);
+        above += f64::from(weight);
         if above >= wanted {
             break;
         }
     }
-    smallest
+    Ok(smallest)
 }
 
 #[cfg(test)]
@@ -629,7 +626,7 @@ mod tests {
 
     fn argmax_values<T: Element>(isa: Isa) {
         let random = &mut Random(10);
-        for n in SIZES.into_iter().filter(|&n| n > 0).chain([5000, 300_001, 1 << 20, (1 << 20) + 3]) {
+        for n in SIZES.into_iter().filter(|&n| n > 0).chain([5000, 70_001]) {
             let mut x: Vec<T> = random.vec(n + 1, 2.0);
             for odd in [1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2.0] {
                 for at in [0, n / 2, n - 1] {

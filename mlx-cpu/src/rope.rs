@@ -6,8 +6,8 @@
 
 use std::cell::RefCell;
 
-use crate::norm::{RmsNorm, rms_row, with_weight};
-use crate::rows::share;
+use crate::norm::{RmsNorm, inverse_rms, scale_row, with_weight};
+use crate::rows::{share, share_slice};
 use crate::simd::{self, Kernel, Simd, dispatch, each};
 use crate::{Element, Error, Isa, Result};
 
@@ -249,20 +249,32 @@ impl<T: Element> Kernel for Turn<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { x, from, to, norm, table, tables, traditional, dims, out, rows } = self;
+        /// Heads of which the norms are computed together.
+        const GROUP: usize = 32;
         let [_, heads, len, width] = from.shape;
+        let mut scales = [0f32; GROUP];
         for row in rows {
             let (b, l) = (row / len, row % len);
-            let angles = (if tables == 1 { l } else { row }) * dims;
-            let cos = table[angles..angles + dims].as_ptr();
+            let size = if traditional { 2 * dims } else { dims };
+            let angles = (if tables == 1 { l } else { row }) * size;
+            let cos = table[angles..angles + size].as_ptr();
             for h in 0..heads {
+                if norm.is_some() && h % GROUP == 0 {
+                    // Ahead of the heads, because each waits for its own long.
+                    for (ahead, scale) in (h..heads).zip(&mut scales) {
+                        let eps = norm.map_or(0.0, |(_, eps)| eps);
+                        // SAFETY: the caller checked that `x` holds a head of `width` elements for each index.
+                        *scale = unsafe { inverse_rms(s, x.as_ptr().add(from.at(b, ahead, l)), width, eps) };
+                    }
+                }
                 // SAFETY: the caller checked that both slices hold a head of `width` elements for each index, and that
-                // those of `out` are apart; no other task has this row. The table has `dims` elements from `cos`, and the
+                // those of `out` are apart; no other task has this row. The table has `size` elements from `cos`, and the
                 // weight `width`.
                 unsafe {
                     let (x, out) = (x.as_ptr().add(from.at(b, h, l)), out.0.add(to.at(b, h, l)));
                     let x = match norm {
-                        Some((w, eps)) => {
-                            rms_row(s, x, w.map(<[f32]>::as_ptr), eps, out, width);
+                        Some((w, _)) => {
+                            scale_row(s, x, scales[h % GROUP], w.map(<[f32]>::as_ptr), out, width);
                             out.cast_const()
                         }
                         None => {
@@ -272,7 +284,7 @@ impl<T: Element> Kernel for Turn<'_, T> {
                     };
                     match traditional {
                         false => turn_halves(s, x, cos, cos.add(dims / 2), dims / 2, out),
-                        true => turn_neighbours(s, x, cos, dims, out),
+                        true => turn_neighbours(s, x, cos, cos.add(dims), dims, out),
                     }
                 }
             }
@@ -304,34 +316,26 @@ unsafe fn turn_halves<S: Simd, T: Element>(
     });
 }
 
-/// Turns pairs `(x[2i], x[2i + 1])`; `x` may be `out`. The table has the cosine of each pair, then the sine.
+/// Turns pairs `(x[2i], x[2i + 1])`; `x` may be `out`. There is a cosine for each element, and a sine: of the first of a
+/// pair it is that of the angle back.
 ///
 /// # Safety
-/// `x`, `out` and `table` have `dims` elements.
+/// All have `dims` elements.
 #[inline(always)]
 unsafe fn turn_neighbours<S: Simd, T: Element>(
     s: S,
     x: *const T,
-    table: *const f32,
+    cos: *const f32,
+    sin: *const f32,
     dims: usize,
     out: *mut T,
 ) {
-    let half = dims / 2;
-    let (mut cos, mut sin) = ([0f32; 16], [0f32; 16]);
     each!(S, dims, |i, m| {
-        // SAFETY: the caller's, as `i + m ≤ dims`, and `i` and `m` are even: `LANES` is, and so is `dims`. A vector has
-        // sixteen lanes at most.
+        // SAFETY: the caller's, as `i + m ≤ dims`.
         unsafe {
-            for pair in 0..m / 2 {
-                let (c, d) = (*table.add(i / 2 + pair), *table.add(half + i / 2 + pair));
-                cos[2 * pair] = c;
-                cos[2 * pair + 1] = c;
-                sin[2 * pair] = -d;
-                sin[2 * pair + 1] = d;
-            }
+            let (c, d) = (simd::load(s, cos.add(i), m), simd::load(s, sin.add(i), m));
             let v = simd::load(s, x.add(i), m);
-            let turned = s.add(s.mul(v, s.load(cos.as_ptr())), s.mul(s.swap_pairs(v), s.load(sin.as_ptr())));
-            simd::store(s, out.add(i), turned, m);
+            simd::store(s, out.add(i), s.add(s.mul(v, c), s.mul(s.swap_pairs(v), d)), m);
         }
     });
 }
@@ -368,7 +372,7 @@ impl Key {
             Frequencies::Inverse(_) => (1, 0),
             Frequencies::Periods(_) => (2, 0),
         };
-        [kind, base, rope.scale.to_bits(), rope.magnitude.to_bits()]
+        [kind | u32::from(rope.traditional) << 8, base, rope.scale.to_bits(), rope.magnitude.to_bits()]
     }
 
     fn new(rope: &Rope<'_>, offsets: &[i32], len: usize) -> Self {
@@ -390,7 +394,8 @@ const LARGEST_KEPT: usize = 1 << 20;
 
 thread_local!(static TABLES: RefCell<Vec<(Key, Vec<f32>)>> = const { RefCell::new(Vec::new()) });
 
-/// Lends `body` the cosines and then the sines of each position of each offset: `[offsets, len, 2, dims / 2]`.
+/// Lends `body` the cosines and then the sines of each position of each offset: `[offsets, len, 2, dims / 2]`, or for
+/// pairs of neighbours `[offsets, len, 2, dims]`.
 fn with_table<R>(
     isa: Isa,
     rope: &Rope<'_>,
@@ -406,6 +411,9 @@ fn with_table<R>(
     let (key, table) = kept.unwrap_or_else(|| {
         let mut table = vec![0f32; offsets.len() * len * rope.dims];
         fill(isa, rope, offsets, len, &mut table);
+        if rope.traditional {
+            table = for_neighbours(&table, rope.dims);
+        }
         (Key::new(rope, offsets, len), table)
     });
     let result = body(&table);
@@ -418,18 +426,26 @@ fn with_table<R>(
     result
 }
 
+/// The table with what each element of a pair needs in its place.
+fn for_neighbours(table: &[f32], dims: usize) -> Vec<f32> {
+    let mut wide = Vec::with_capacity(2 * table.len());
+    for row in table.chunks_exact(dims) {
+        let (cos, sin) = row.split_at(dims / 2);
+        wide.extend(cos.iter().flat_map(|&cos| [cos, cos]));
+        wide.extend(sin.iter().flat_map(|&sin| [-sin, sin]));
+    }
+    wide
+}
+
 fn fill(isa: Isa, rope: &Rope<'_>, offsets: &[i32], len: usize, table: &mut [f32]) {
-    let frequencies = rope.frequencies();
-    let shared = Shared(table.as_mut_ptr());
-    let shared = &shared;
-    share(offsets.len() * len, 4 * rope.dims, &|rows| {
-        for row in rows {
+    let frequencies = &rope.frequencies();
+    let (magnitude, inverse) = (rope.magnitude, rope.inverse);
+    let mut rows: Vec<&mut [f32]> = table.chunks_exact_mut(rope.dims).collect();
+    share_slice(&mut rows, 4 * rope.dims, &|start, rows| {
+        for (row, angles) in (start..).zip(rows) {
             let position = i64::from(offsets[row / len]) + (row % len) as i64;
-            // SAFETY: the table has `dims` elements for each row, and no other task writes to those of this one.
-            let angles = unsafe { std::slice::from_raw_parts_mut(shared.0.add(row * rope.dims), rope.dims) };
             let (cos, sin) = angles.split_at_mut(rope.dims / 2);
-            let (position, frequencies) = (position as f32 * rope.scale, &frequencies);
-            let (magnitude, inverse) = (rope.magnitude, rope.inverse);
+            let position = position as f32 * rope.scale;
             dispatch(isa, Angles { position, frequencies, magnitude, inverse, cos, sin });
         }
     });
