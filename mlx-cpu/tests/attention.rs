@@ -268,6 +268,19 @@ fn attention_over_many_keys_is_put_together() {
 }
 
 #[test]
+fn attention_has_the_same_bits_on_one_thread_and_on_all() {
+    for (queries, keys) in [(1, 3000), (4, 1000), (200, 700)] {
+        let case = Case { heads: 8, kv_heads: 4, queries, keys, width: 128, mask: Masked::Causal, ..CASE };
+        let data = Data::<bf16>::new(case);
+        for isa in Isa::available() {
+            let shared = run(isa, &data.attention());
+            // A task has its thread alone.
+            pool::run(2, &|_| assert!(shared == run(isa, &data.attention()), "{isa} {case:?}"));
+        }
+    }
+}
+
+#[test]
 fn attention_with_large_scores_picks_the_largest() {
     for queries in [1, 40] {
         let case = Case { queries, size: 3e4, mask: Masked::Causal, ..CASE };

@@ -5,8 +5,8 @@
 //! Query head `h` reads key-value head `h / (H / K)`; the H / K heads that read one are its group, and a query of one
 //! head is a row. All rows of a group share one reading of keys and values.
 //!
-//! Two kernels do the work. [`decode`] takes up to [`FEW`] rows a group and keeps keys along the vector: it is bound by
-//! memory. [`prefill`] takes blocks of [`BLOCK`] rows and keeps rows along the vector: it is bound by arithmetic. Both
+//! Two kernels do the work. `decode` takes up to `FEW` rows a group and keeps keys along the vector: it is bound by
+//! memory. `prefill` takes blocks of `BLOCK` rows and keeps rows along the vector: it is bound by arithmetic. Both
 //! keep the softmax online: a running maximum and sum for each row, with scores in powers of two (`score · log₂ e`).
 //!
 //! The keys are split where there are few rows, by the shape alone, and the parts are put together in order: results
