@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Attention against the plain formula in float64, and how fast it is.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::fmt::Debug;
 use std::hint::black_box;
 use std::time::Instant;
