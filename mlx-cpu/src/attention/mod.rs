@@ -32,8 +32,9 @@ const NAME: &str = "attention";
 const FEW: usize = 12;
 /// Rows of a task of [`prefill`].
 const BLOCK: usize = 64;
-/// Into how many tasks a call is split, if the keys allow it.
-const TASKS: usize = 128;
+/// Into how many tasks a call with few rows is split, if the keys allow it, and one with many: the parts of many rows
+/// are long, and cost to be put together.
+const TASKS: [usize; 2] = [128, 32];
 /// The fewest keys that a task is made for.
 const CHUNK: usize = 256;
 /// A call that takes less time on one thread, in nanoseconds by [`Plan::cost`], stays there.
@@ -326,7 +327,7 @@ impl Plan {
         let blocks = rows.div_ceil(block);
         let (first, end) = (a.visible(0).0, a.visible(a.queries - 1).1);
         let keys = end.saturating_sub(first);
-        let wanted = TASKS.div_ceil(a.batch * a.kv_heads * blocks);
+        let wanted = TASKS[usize::from(!few)].div_ceil(a.batch * a.kv_heads * blocks);
         let splits = wanted.min(keys.div_ceil(CHUNK)).max(1);
         let chunk = keys.div_ceil(splits).next_multiple_of(64).max(64);
         Self { block, blocks, first, end, chunk, splits: keys.div_ceil(chunk).max(1) }
