@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Attention against the plain formula in float64, and how fast it is.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::fmt::Debug;
 use std::hint::black_box;
 use std::time::Instant;
@@ -263,6 +265,19 @@ fn attention_over_many_keys_is_put_together() {
             let case = Case { heads: 4, kv_heads: 2, queries, keys, mask, ..CASE };
             check(case);
             check(Case { sinks: true, batch: 2, width: 8, value_width: 8, ..case });
+        }
+    }
+}
+
+#[test]
+fn attention_has_the_same_bits_on_one_thread_and_on_all() {
+    for (queries, keys) in [(1, 3000), (4, 1000), (200, 700)] {
+        let case = Case { heads: 8, kv_heads: 4, queries, keys, width: 128, mask: Masked::Causal, ..CASE };
+        let data = Data::<bf16>::new(case);
+        for isa in Isa::available() {
+            let shared = run(isa, &data.attention());
+            // A task has its thread alone.
+            pool::run(2, &|_| assert!(shared == run(isa, &data.attention()), "{isa} {case:?}"));
         }
     }
 }

@@ -5,8 +5,8 @@
 //! Query head `h` reads key-value head `h / (H / K)`; the H / K heads that read one are its group, and a query of one
 //! head is a row. All rows of a group share one reading of keys and values.
 //!
-//! Two kernels do the work. [`decode`] takes up to [`FEW`] rows a group and keeps keys along the vector: it is bound by
-//! memory. [`prefill`] takes blocks of [`BLOCK`] rows and keeps rows along the vector: it is bound by arithmetic. Both
+//! Two kernels do the work. `decode` takes up to `FEW` rows a group and keeps keys along the vector: it is bound by
+//! memory. `prefill` takes blocks of `BLOCK` rows and keeps rows along the vector: it is bound by arithmetic. Both
 //! keep the softmax online: a running maximum and sum for each row, with scores in powers of two (`score · log₂ e`).
 //!
 //! The keys are split where there are few rows, by the shape alone, and the parts are put together in order: results
@@ -32,8 +32,9 @@ const NAME: &str = "attention";
 const FEW: usize = 12;
 /// Rows of a task of [`prefill`].
 const BLOCK: usize = 64;
-/// Into how many tasks a call is split, if the keys allow it.
-const TASKS: usize = 128;
+/// Into how many tasks a call with few rows is split, if the keys allow it, and one with many: the parts of many rows
+/// are long, and cost to be put together.
+const TASKS: [usize; 2] = [128, 32];
 /// The fewest keys that a task is made for.
 const CHUNK: usize = 256;
 /// A call that takes less time on one thread, in nanoseconds by [`Plan::cost`], stays there.
@@ -326,7 +327,7 @@ impl Plan {
         let blocks = rows.div_ceil(block);
         let (first, end) = (a.visible(0).0, a.visible(a.queries - 1).1);
         let keys = end.saturating_sub(first);
-        let wanted = TASKS.div_ceil(a.batch * a.kv_heads * blocks);
+        let wanted = TASKS[usize::from(!few)].div_ceil(a.batch * a.kv_heads * blocks);
         let splits = wanted.min(keys.div_ceil(CHUNK)).max(1);
         let chunk = keys.div_ceil(splits).next_multiple_of(64).max(64);
         Self { block, blocks, first, end, chunk, splits: keys.div_ceil(chunk).max(1) }
