@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Quantised weights against the scalar reference, in float64 where sums are taken.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests fails and tells as they do")]
 
 use std::hint::black_box;
 use std::sync::Mutex;
@@ -464,7 +465,12 @@ fn gigahertz() -> f64 {
 
 /// Runs `task` over blocks of rows of one matrix after the other, and prints the rates of a thread: those of the
 /// fastest tenth and of half of the blocks, because others may use the processor; and with one block again and again.
-fn measure(name: &str, matrices: &[Owned], threads: usize, task: &(dyn Fn(&Matrix<'_>, usize, usize) + Sync)) {
+fn measure(
+    name: &str,
+    matrices: &[Owned],
+    threads: usize,
+    task: &(dyn Fn(&Matrix<'_>, usize, usize) + Sync),
+) {
     const BLOCK: usize = 256;
     let (n, k) = (matrices[0].n, matrices[0].k);
     let times = Mutex::new(Vec::new());

@@ -106,7 +106,7 @@ impl Codes for Bytes {
     }
     #[inline(always)]
     unsafe fn values(self, step: __m512i, d: usize) -> __m512i {
-        let table = if d % 2 == 0 { self.low } else { self.high };
+        let table = if d.is_multiple_of(2) { self.low } else { self.high };
         // SAFETY: the caller's.
         unsafe { _mm512_permutexvar_epi16(shift(step, d), table) }
     }
@@ -228,6 +228,7 @@ struct Tile {
 /// # Safety
 /// The processor has the set; the pointers are to whole rows.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "the indices of a tile are of several arrays at once")]
 unsafe fn tile<C: Codes, const N: usize, const PLANES: usize, const M: usize, const R: usize>(
     codes: C,
     tile: &Tile,
