@@ -170,6 +170,62 @@ fn values_are_those_of_the_reference_in_every_format_and_dtype() {
 }
 
 #[test]
+fn packed_words_mean_what_they_mean_to_mlx() {
+    // From `mlx.core.dequantize` of MLX 0.32.2, with scales of 1 and biases of 0 where affine, else the byte given.
+    let words = [0x1234_5678u32, 0x9abc_def0, 0x0fed_cba9, 0x8765_4321, 0xdead_beef, 0x600d_f00d];
+    let whole = |bits: usize, expected: [u8; 32]| {
+        (Format::new(Kind::Affine, bits, 32).unwrap(), 0, expected.map(f32::from))
+    };
+    let cases = [
+        whole(
+            2,
+            [0, 2, 3, 1, 2, 1, 1, 1, 0, 1, 3, 0, 2, 0, 1, 0, 0, 0, 3, 3, 2, 3, 1, 3, 0, 3, 3, 2, 2, 2, 1, 2],
+        ),
+        whole(
+            3,
+            [0, 7, 1, 3, 5, 0, 5, 1, 2, 2, 0, 0, 7, 5, 7, 6, 4, 7, 2, 5, 1, 3, 2, 5, 3, 1, 7, 6, 6, 7, 3, 0],
+        ),
+        whole(
+            5,
+            [
+                24, 19, 21, 8, 3, 9, 0, 30, 30, 6, 15, 21, 25, 20, 14, 25, 13, 31, 3, 2, 18, 1, 21, 12, 7,
+                28, 27, 29, 27, 22, 26, 27,
+            ],
+        ),
+        whole(
+            6,
+            [
+                56, 25, 5, 13, 18, 0, 47, 55, 60, 42, 25, 42, 11, 55, 62, 3, 33, 12, 20, 25, 7, 62, 46, 47,
+                45, 58, 29, 3, 48, 55, 0, 24,
+            ],
+        ),
+        (
+            Format::MXFP4,
+            128,
+            [
+                -0.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.0, 0.0, -12.0, -8.0, -6.0, -4.0, -3.0, -2.0, -1.0,
+                -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, -0.0,
+            ],
+        ),
+    ];
+    for (format, byte, expected) in cases {
+        let words = &words[..format.bits()];
+        let matrix = if format.kind() == Kind::Affine {
+            let biases = Some(Scales::F32(&[0.0]));
+            Matrix::new(format, 1, 32, words, Scales::F32(&[1.0]), biases).unwrap()
+        } else {
+            Matrix::new(format, 1, 32, words, Scales::Bytes(std::slice::from_ref(&byte)), None).unwrap()
+        };
+        assert_eq!(reference::dequantize(&matrix), expected, "{format:?}");
+        for isa in Isa::available() {
+            let mut values = [f32::NAN; 32];
+            dequantize_rows(isa, &matrix, 0..1, &mut values).unwrap();
+            assert_eq!(values, expected, "{isa} {format:?}");
+        }
+    }
+}
+
+#[test]
 fn panels_are_the_values_in_the_order_that_activations_are_brought_to() {
     let mut random = Random(2);
     for (format, dtype) in formats() {

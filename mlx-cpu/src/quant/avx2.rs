@@ -42,6 +42,9 @@ impl<const BITS: usize> Codes for Whole<BITS> {
     unsafe fn values(self, bits: u64) -> __m256 {
         // SAFETY: the caller has the set.
         unsafe {
+            if BITS == 8 {
+                return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_set_epi64x(0, bits as i64)));
+            }
             let mask = _mm256_set1_epi32((1 << BITS) - 1);
             _mm256_cvtepi32_ps(_mm256_and_si256(shifted::<BITS>(bits), mask))
         }
