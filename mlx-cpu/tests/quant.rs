@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Quantised weights against the scalar reference, in float64 where sums are taken.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests fails and tells as they do")]
 
 use std::hint::black_box;
 use std::sync::Mutex;
@@ -164,6 +165,62 @@ fn values_are_those_of_the_reference_in_every_format_and_dtype() {
                     assert_eq!(half[i], f16::from_f32(x), "{name} at {i}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn packed_words_mean_what_they_mean_to_mlx() {
+    // From `mlx.core.dequantize` of MLX 0.32.2, with scales of 1 and biases of 0 where affine, else the byte given.
+    let words = [0x1234_5678u32, 0x9abc_def0, 0x0fed_cba9, 0x8765_4321, 0xdead_beef, 0x600d_f00d];
+    let whole = |bits: usize, expected: [u8; 32]| {
+        (Format::new(Kind::Affine, bits, 32).unwrap(), 0, expected.map(f32::from))
+    };
+    let cases = [
+        whole(
+            2,
+            [0, 2, 3, 1, 2, 1, 1, 1, 0, 1, 3, 0, 2, 0, 1, 0, 0, 0, 3, 3, 2, 3, 1, 3, 0, 3, 3, 2, 2, 2, 1, 2],
+        ),
+        whole(
+            3,
+            [0, 7, 1, 3, 5, 0, 5, 1, 2, 2, 0, 0, 7, 5, 7, 6, 4, 7, 2, 5, 1, 3, 2, 5, 3, 1, 7, 6, 6, 7, 3, 0],
+        ),
+        whole(
+            5,
+            [
+                24, 19, 21, 8, 3, 9, 0, 30, 30, 6, 15, 21, 25, 20, 14, 25, 13, 31, 3, 2, 18, 1, 21, 12, 7,
+                28, 27, 29, 27, 22, 26, 27,
+            ],
+        ),
+        whole(
+            6,
+            [
+                56, 25, 5, 13, 18, 0, 47, 55, 60, 42, 25, 42, 11, 55, 62, 3, 33, 12, 20, 25, 7, 62, 46, 47,
+                45, 58, 29, 3, 48, 55, 0, 24,
+            ],
+        ),
+        (
+            Format::MXFP4,
+            128,
+            [
+                -0.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.0, 0.0, -12.0, -8.0, -6.0, -4.0, -3.0, -2.0, -1.0,
+                -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, -0.0,
+            ],
+        ),
+    ];
+    for (format, byte, expected) in cases {
+        let words = &words[..format.bits()];
+        let matrix = if format.kind() == Kind::Affine {
+            let biases = Some(Scales::F32(&[0.0]));
+            Matrix::new(format, 1, 32, words, Scales::F32(&[1.0]), biases).unwrap()
+        } else {
+            Matrix::new(format, 1, 32, words, Scales::Bytes(std::slice::from_ref(&byte)), None).unwrap()
+        };
+        assert_eq!(reference::dequantize(&matrix), expected, "{format:?}");
+        for isa in Isa::available() {
+            let mut values = [f32::NAN; 32];
+            dequantize_rows(isa, &matrix, 0..1, &mut values).unwrap();
+            assert_eq!(values, expected, "{isa} {format:?}");
         }
     }
 }
@@ -464,7 +521,12 @@ fn gigahertz() -> f64 {
 
 /// Runs `task` over blocks of rows of one matrix after the other, and prints the rates of a thread: those of the
 /// fastest tenth and of half of the blocks, because others may use the processor; and with one block again and again.
-fn measure(name: &str, matrices: &[Owned], threads: usize, task: &(dyn Fn(&Matrix<'_>, usize, usize) + Sync)) {
+fn measure(
+    name: &str,
+    matrices: &[Owned],
+    threads: usize,
+    task: &(dyn Fn(&Matrix<'_>, usize, usize) + Sync),
+) {
     const BLOCK: usize = 256;
     let (n, k) = (matrices[0].n, matrices[0].k);
     let times = Mutex::new(Vec::new());

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
 use super::{Element, Format, Matrix, plain};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 use crate::simd::{Kernel, Scalar, Simd, dispatch};
 use crate::{Error, Isa, Result};
 
@@ -135,6 +135,14 @@ pub fn gemv_rows(
         let product = avx512::gemv::Product { x: lines, m, planes, matrix, rows };
         // SAFETY: the activations were prepared for this format and `k`, which the set was available for.
         unsafe { product.run(out) };
+        return Ok(());
+    }
+    #[cfg(target_arch = "x86_64")]
+    if matches!(prepared.isa, Isa::Avx2 | Isa::Avx512) && prepared.k > 0 {
+        let (x, stride) = (prepared.lines.as_ptr().cast(), prepared.k.div_ceil(16) * 16);
+        let product = avx2::Product { x, stride, m: prepared.m, out };
+        // SAFETY: the set was available for the activations, which fit the matrix; the rows were checked.
+        unsafe { avx2::run(product, matrix, rows) };
         return Ok(());
     }
     dispatch(prepared.isa, Product { prepared, matrix, rows, out });

@@ -16,6 +16,8 @@ pub mod reference;
 mod unpack;
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 pub use format::{Format, Kind, Matrix, Scales};

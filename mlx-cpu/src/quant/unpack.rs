@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use half::bf16;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
 use super::{Element, Format, Matrix, plain};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 use crate::simd::{Kernel, Scalar, Simd, dispatch};
 use crate::{Error, Isa, Result};
 
@@ -49,6 +49,12 @@ pub fn dequantize_rows<T: Element>(
         unsafe { avx512::unpack::rows(matrix, rows, out) };
         return Ok(());
     }
+    #[cfg(target_arch = "x86_64")]
+    if matches!(isa, Isa::Avx2 | Isa::Avx512) && isa.is_available() {
+        // SAFETY: the set is available, and the rows and their places were checked.
+        unsafe { avx2::run(avx2::Unpack { out }, matrix, rows) };
+        return Ok(());
+    }
     dispatch(isa, Rows { matrix, rows, out });
     Ok(())
 }
@@ -66,6 +72,12 @@ pub fn unpack_panel_bf16(isa: Isa, matrix: &Matrix<'_>, rows: Range<usize>, out:
     if isa == Isa::Avx512Bf16 && isa.is_available() {
         // SAFETY: the set is available, and the rows and their places were checked.
         unsafe { avx512::unpack::panel(matrix, rows, out) };
+        return Ok(());
+    }
+    #[cfg(target_arch = "x86_64")]
+    if matches!(isa, Isa::Avx2 | Isa::Avx512) && isa.is_available() {
+        // SAFETY: the set is available, and the rows and their places were checked.
+        unsafe { avx2::run(avx2::Unpack { out }, matrix, rows) };
         return Ok(());
     }
     dispatch(isa, Rows { matrix, rows, out });

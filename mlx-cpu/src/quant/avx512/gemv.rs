@@ -15,7 +15,7 @@ use half::bf16;
 
 use super::super::gemv::Line;
 use super::super::{Format, Kind, Matrix};
-use super::{AHEAD, Bits, ahead, e2m1, e4m3, whole, widen};
+use super::{Bits, ahead, e2m1, e4m3, whole, widen};
 use crate::scratch;
 use crate::simd::{Avx512, Scalar};
 
@@ -106,7 +106,7 @@ impl Codes for Bytes {
     }
     #[inline(always)]
     unsafe fn values(self, step: __m512i, d: usize) -> __m512i {
-        let table = if d % 2 == 0 { self.low } else { self.high };
+        let table = if d.is_multiple_of(2) { self.low } else { self.high };
         // SAFETY: the caller's.
         unsafe { _mm512_permutexvar_epi16(shift(step, d), table) }
     }
@@ -217,6 +217,8 @@ struct Tile {
     /// Words of a row.
     row_words: usize,
     groups: usize,
+    /// How many bytes ahead packed words are asked for.
+    ahead: usize,
     /// Groups of a row in whole sixteens.
     stride: usize,
     /// Steps are halves of groups where 1.
@@ -228,6 +230,7 @@ struct Tile {
 /// # Safety
 /// The processor has the set; the pointers are to whole rows.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "the indices of a tile are of several arrays at once")]
 unsafe fn tile<C: Codes, const N: usize, const PLANES: usize, const M: usize, const R: usize>(
     codes: C,
     tile: &Tile,
@@ -261,7 +264,7 @@ unsafe fn tile<C: Codes, const N: usize, const PLANES: usize, const M: usize, co
             let mut loaded = [_mm512_setzero_si512(); R];
             let mut scale = [_mm512_setzero_ps(); R];
             for r in 0..R {
-                ahead(words[r].wrapping_add(at), AHEAD);
+                ahead(words[r].wrapping_add(at), tile.ahead);
                 loaded[r] = codes.load(words[r].add(at), count);
                 let p = scales.add(r * tile.stride);
                 scale[r] = match N {
@@ -627,6 +630,16 @@ impl Product<'_> {
     }
 }
 
+/// How many bytes ahead words are asked for in tiles of `tile` bytes, whose rows are read at once: streams that are
+/// short, so that the processor's own prefetching does not follow them. What is asked for is the same place in a later
+/// tile, unless the next is so far that the cache would not keep it.
+fn distance(tile: usize) -> usize {
+    const LEAST: usize = 16 << 10;
+    const MOST: usize = 32 << 10;
+    let distance = LEAST.div_ceil(tile.max(1)) * tile;
+    if distance > MOST { 4096 } else { distance }
+}
+
 /// All rows of the matrix for the tile of activations that starts with row `done`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
 unsafe fn rows_of<C: Codes, const N: usize, const PLANES: usize, const M: usize, const R: usize>(
@@ -647,6 +660,7 @@ unsafe fn rows_of<C: Codes, const N: usize, const PLANES: usize, const M: usize,
         sums_stride: sixteens * 16,
         row_words,
         groups,
+        ahead: distance(R * row_words * 4),
         stride: sixteens * 16,
         group_shift: (format.group_size() / C::STEP).max(1).trailing_zeros(),
     };
@@ -676,7 +690,13 @@ unsafe fn rows_of<C: Codes, const N: usize, const PLANES: usize, const M: usize,
             let results =
                 unsafe { tile::<C, N, PLANES, M, R>(codes, &tile_of, words, scales.as_ptr(), biases) };
             for (i, results) in results.iter().enumerate() {
-                out[(done + i) * count + j..][..left].copy_from_slice(&results[..left]);
+                // No `copy_from_slice`, which would be a call for so few.
+                let out = &mut out[(done + i) * count + j..][..left];
+                if let Ok(out) = <&mut [f32; R]>::try_from(&mut *out) {
+                    *out = *results;
+                } else {
+                    out.copy_from_slice(&results[..left]);
+                }
             }
             j += R;
         }

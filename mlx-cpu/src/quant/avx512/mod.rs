@@ -13,8 +13,7 @@ use std::arch::x86_64::*;
 use super::Scales;
 use super::format::{E2M1, E4M3};
 
-/// How many bytes ahead packed words are asked for: what the memory delivers in its latency, and some more. Rows of a
-/// tile are several short streams, which the processor's own prefetching does not follow.
+/// How many bytes ahead the packed words of a row are asked for: what the memory delivers in its latency, and more.
 const AHEAD: usize = 8192;
 
 /// Asks for the line `bytes` behind `p`, whether or not there is such memory.
