@@ -45,6 +45,15 @@ pub(crate) fn enabled() -> bool {
     kernels() != Kernels::Off && crate::device::on_cpu()
 }
 
+/// Whether ops on the thread's current stream go to the kernels of `mlx-cpu`, as they do on the processor unless
+/// `MLX_CPU_KERNELS=0` says otherwise.
+///
+/// Whoever has a [`CpuOp`](crate::custom::CpuOp) beside plain ops for the same asks this to choose between them.
+#[must_use]
+pub fn has_cpu_kernels() -> bool {
+    enabled()
+}
+
 /// Whether kernels compute with the dtype.
 pub(crate) fn is_native(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::Float16 | Dtype::Bfloat16 | Dtype::Float32)
