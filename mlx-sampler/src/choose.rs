@@ -21,7 +21,11 @@ use crate::error::{Error, Result};
 /// - `x`: `[V]` in float32
 ///
 /// `None` where ops do not go to the processor's kernels.
-pub(crate) fn choose(x: &Array, options: &SamplerOptions, key: Option<&Key>) -> Option<Result<(Array, Array)>> {
+pub(crate) fn choose(
+    x: &Array,
+    options: &SamplerOptions,
+    key: Option<&Key>,
+) -> Option<Result<(Array, Array)>> {
     mlx_core::has_cpu_kernels().then(|| {
         let op = Choose { options: options.clone() };
         let share = key.map(|key| uniform(0.0, 1.0, &[], Dtype::Float32, key)).transpose()?;
@@ -58,7 +62,8 @@ impl CpuOp for Choose {
         };
         let share = share.first().map(|share| share.to_vec::<f32>()).transpose()?;
         let chosen = self.choose(x, share.as_ref().and_then(|share| share.first()).copied());
-        let failed = |error: mlx_cpu::Error| mlx_core::Error::Mlx { op: "choose", message: error.to_string() };
+        let failed =
+            |error: mlx_cpu::Error| mlx_core::Error::Mlx { op: "choose", message: error.to_string() };
         let chosen = chosen.map_err(failed)?;
         if let ([token], [fault]) = (token.as_mut_slice::<u32>()?, fault.as_mut_slice::<bool>()?) {
             *token = chosen.unwrap_or(0);

@@ -9,7 +9,7 @@ mod norm;
 mod project;
 
 pub use activation::Activation;
-pub use grow::KvBuffer;
+pub use grow::{CachedAttention, KvBuffer};
 pub use norm::{Norm, add_norm, norm, norm_add, rope_heads};
 pub use project::{Projection, Weight, project};
 
@@ -325,7 +325,11 @@ pub fn scaled_dot_product_attention(
             return Err(Error::shape(OP, message));
         }
         Mask::Window(window) if window < 1 => {
-            return Err(Error::argument(OP, "mask", format!("expected a window of 1 or more, found {window}")));
+            return Err(Error::argument(
+                OP,
+                "mask",
+                format!("expected a window of 1 or more, found {window}"),
+            ));
         }
         Mask::None | Mask::Causal | Mask::Window(_) => None,
         Mask::Additive(mask) => {

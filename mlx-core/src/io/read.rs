@@ -15,7 +15,7 @@ use safetensors::tensor::Metadata;
 use super::{Tensors, dtype_from_file};
 use crate::array::element_count;
 use crate::error::{Error, Result};
-use crate::ffi::{Handle, c_len, call, sys};
+use crate::ffi::{c_len, call};
 use crate::{Array, DeviceKind, Dtype, Stream};
 
 /// What the header of a file says of one tensor.
@@ -170,14 +170,16 @@ impl SafetensorsFile {
         // pages are private to this process and writable. `bytes` holds the elements of `shape`, aligned, and a header
         // of more than eight bytes is in front of it.
         let array = unsafe {
-            call!(Array = mlx_custom_lend(
-                bytes.as_ptr().cast_mut().cast(),
-                shape.as_ptr(),
-                shape.len(),
-                dtype.to_raw(),
-                map,
-                Some(give_back),
-            ))
+            call!(
+                Array = mlx_custom_lend(
+                    bytes.as_ptr().cast_mut().cast(),
+                    shape.as_ptr(),
+                    shape.len(),
+                    dtype.to_raw(),
+                    map,
+                    Some(give_back),
+                )
+            )
         };
         if array.is_err() {
             // SAFETY: a failure leaves the map with the caller.

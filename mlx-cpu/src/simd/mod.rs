@@ -20,9 +20,9 @@ use half::{bf16, f16};
 
 use crate::Isa;
 use crate::scratch::Plain;
-pub(crate) use exp::{exp, sigmoid};
 #[cfg(test)]
 pub(crate) use exp::tanh;
+pub(crate) use exp::{exp, sigmoid};
 pub(crate) use portable::Portable;
 
 #[cfg(target_arch = "x86_64")]
