@@ -16,6 +16,7 @@ use super::{Tensors, dtype_from_file};
 use crate::array::element_count;
 use crate::error::{Error, Result};
 use crate::ffi::{c_len, call};
+use crate::memory::Mapped;
 use crate::{Array, DeviceKind, Dtype, Stream};
 
 /// What the header of a file says of one tensor.
@@ -161,11 +162,16 @@ impl SafetensorsFile {
 
     /// An array in the mapped bytes themselves. `None` where the backend's arrays are not in plain memory.
     fn lend(&self, bytes: &[u8], shape: &[i32], dtype: Dtype) -> Option<Array> {
-        unsafe extern "C" fn give_back(map: *mut c_void) {
-            // SAFETY: the pointer of an `Arc`, given away below, which comes back once.
-            drop(unsafe { Arc::from_raw(map.cast::<MmapMut>()) });
+        struct Loan {
+            _map: Arc<MmapMut>,
+            _counted: Mapped,
         }
-        let map = Arc::into_raw(self.map.clone()).cast_mut().cast::<c_void>();
+        unsafe extern "C" fn give_back(loan: *mut c_void) {
+            // SAFETY: the pointer of a boxed `Loan`, given away below, which comes back once.
+            drop(unsafe { Box::from_raw(loan.cast::<Loan>()) });
+        }
+        let loan = Loan { _map: self.map.clone(), _counted: Mapped::new(bytes.len()) };
+        let loan = Box::into_raw(Box::new(loan)).cast::<c_void>();
         // SAFETY: op contract, except that mlx keeps the pointer: the map behind it lives until it is given back, and the
         // pages are private to this process and writable. `bytes` holds the elements of `shape`, aligned, and a header
         // of more than eight bytes is in front of it.
@@ -182,8 +188,8 @@ impl SafetensorsFile {
             )
         };
         if array.is_err() {
-            // SAFETY: a failure leaves the map with the caller.
-            unsafe { give_back(map) };
+            // SAFETY: a failure leaves the loan with the caller.
+            unsafe { give_back(loan) };
         }
         array.ok()
     }
