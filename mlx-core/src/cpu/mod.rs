@@ -9,10 +9,13 @@
 //! is left is the cost of everything else.
 
 pub(crate) mod attention;
+pub(crate) mod elementwise;
+pub(crate) mod gather;
 pub(crate) mod norm;
 pub(crate) mod product;
 pub(crate) mod project;
 pub(crate) mod quantized;
+pub(crate) mod reduce;
 pub(crate) mod rope;
 mod view;
 

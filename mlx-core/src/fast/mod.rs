@@ -8,7 +8,7 @@ mod grow;
 mod norm;
 mod project;
 
-pub use activation::Activation;
+pub use activation::{Activation, gated};
 pub use grow::{CachedAttention, KvBuffer};
 pub use norm::{Norm, add_norm, norm, norm_add, rope_heads};
 pub use project::{Projection, Weight, project};
@@ -61,6 +61,16 @@ pub fn layer_norm(x: &Array, weight: Option<&Array>, bias: Option<&Array>, eps: 
     check_eps("layer_norm", eps)?;
     check_float("layer_norm", "weight", weight)?;
     check_float("layer_norm", "bias", bias)?;
+    cpu::norm::layer_norm(x, weight, bias, eps).unwrap_or_else(|| plain_layer_norm(x, weight, bias, eps))
+}
+
+/// MLX's own layer norm.
+pub(crate) fn plain_layer_norm(
+    x: &Array,
+    weight: Option<&Array>,
+    bias: Option<&Array>,
+    eps: f32,
+) -> Result<Array> {
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_fast_layer_norm(x.as_raw(), opt(weight), opt(bias), eps, stream())) }
 }
