@@ -164,11 +164,12 @@ impl Bench {
             .iter()
             .map(|row| {
                 let Row { spec, threads, seconds: Spread { median, min, max }, .. } = row;
-                let (share, limit) = match self.floor(spec, *threads) {
+                let (share, best, limit) = match self.floor(spec, *threads) {
                     Some((floor, limit)) => {
-                        (format!("{:.0} %", percent(floor, *median)), limit.name().to_owned())
+                        let [share, best] = [*median, *min].map(|s| format!("{:.0} %", percent(floor, s)));
+                        (share, best, limit.name().to_owned())
                     }
-                    None => ("–".to_owned(), "–".to_owned()),
+                    None => ("–".to_owned(), "–".to_owned(), "–".to_owned()),
                 };
                 vec![
                     spec.kernel.to_owned(),
@@ -182,12 +183,13 @@ impl Bench {
                     rate(spec.operations, *median),
                     rate(spec.bytes, *median),
                     share,
+                    best,
                 ]
             })
             .collect();
         let headings = [
             "kernel", "shape", "dtype", "limit", "threads", "median", "min", "max", "GFLOP/s", "GB/s",
-            "of limit",
+            "of limit", "at best",
         ];
         let mut text = table(&headings, &rows, 4);
         if self.left_out > 0 {
