@@ -2,5 +2,6 @@
 //! What a user of the crate relies on.
 
 mod attention;
+mod bench;
 mod quant;
 mod vector;

@@ -19,6 +19,8 @@ usage: cargo xtask COMMAND
   pins --check                                     ask the package index about every pinned wheel
   golden                                           compute the reference values of the tests anew
   bench [ARGUMENTS]                                build with optimisation and run `mlx bench`
+  bench cpu [--json FILE] [--quick] [--filter TEXT]
+                                                   the kernels of mlx-cpu against what the machine can do
   doc                                              the documentation, warnings as errors
   ci                                               everything that has to pass before a change is merged
   doctor                                           what this machine has, what it lacks, and how to get it
