@@ -6,7 +6,6 @@ use std::ffi::CStr;
 use mlx_cpu::Isa;
 use mlx_cpu::elementwise as kernel;
 
-
 use super::view::{Flat, Matrix, elements_mut, rows_mut, with_element};
 use super::{Fused, Node, enabled, is_native};
 use crate::custom::{Spec, View, apply_raw};

@@ -15,7 +15,7 @@ use safetensors::tensor::Metadata;
 use super::{Tensors, dtype_from_file};
 use crate::array::element_count;
 use crate::error::{Error, Result};
-use crate::ffi::{c_len, call};
+use crate::ffi::{Handle, c_len, call};
 use crate::memory::Mapped;
 use crate::{Array, DeviceKind, Dtype, Stream};
 
@@ -175,23 +175,23 @@ impl SafetensorsFile {
         // SAFETY: op contract, except that mlx keeps the pointer: the map behind it lives until it is given back, and the
         // pages are private to this process and writable. `bytes` holds the elements of `shape`, aligned, and a header
         // of more than eight bytes is in front of it.
-        let array = unsafe {
-            call!(
-                Array = mlx_custom_lend(
-                    bytes.as_ptr().cast_mut().cast(),
-                    shape.as_ptr(),
-                    shape.len(),
-                    dtype.to_raw(),
-                    map,
-                    Some(give_back),
-                )
-            )
+        let mut array = <Array as Handle>::empty();
+        let lent = unsafe {
+            call!(mlx_custom_lend(
+                array.as_mut_raw(),
+                bytes.as_ptr().cast_mut().cast(),
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                loan,
+                Some(give_back),
+            ))
         };
-        if array.is_err() {
+        if lent.is_err() {
             // SAFETY: a failure leaves the loan with the caller.
             unsafe { give_back(loan) };
         }
-        array.ok()
+        lent.ok().map(|()| array)
     }
 
     /// Gives the mapped bytes to mlx, which copies them or, where the backend can, uses them in place.
