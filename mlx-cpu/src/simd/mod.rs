@@ -20,8 +20,6 @@ use half::{bf16, f16};
 
 use crate::Isa;
 use crate::scratch::Plain;
-#[cfg(test)]
-pub(crate) use exp::tanh;
 pub(crate) use exp::{exp, sigmoid};
 pub(crate) use portable::Portable;
 
@@ -71,7 +69,6 @@ pub(crate) trait Simd: Copy + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The smaller. Where one is NaN: `b`, or NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    fn sqrt(self, a: Self::V) -> Self::V;
     /// To the nearest whole number, ties to even; for magnitudes below 2²².
     fn round(self, a: Self::V) -> Self::V;
     /// `2^n` for whole `n` from −126 to 127.
