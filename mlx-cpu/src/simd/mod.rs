@@ -93,6 +93,7 @@ pub(crate) trait Simd: Copy + 'static {
 
 /// An element that kernels compute with in float32.
 pub(crate) trait Scalar: Copy + Send + Sync + 'static {
+    #[cfg(test)]
     const ZERO: Self;
     /// How many bfloat16 any value is the sum of.
     const PLANES: usize;
@@ -115,6 +116,7 @@ impl Element for f16 {}
 macro_rules! scalar {
     ($type:ty, $zero:expr, $planes:literal, $load:ident, $load_n:ident, $store:ident, $store_n:ident, $to:expr, $from:expr) => {
         impl Scalar for $type {
+            #[cfg(test)]
             const ZERO: Self = $zero;
             const PLANES: usize = $planes;
             #[inline(always)]
