@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the library's allocator holds, and what it may hold. All figures are bytes, for the whole process.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::error::Result;
 use crate::ffi::call;
 
@@ -32,17 +34,51 @@ macro_rules! limit {
     };
 }
 
-figure! {
-    /// Bytes of live arrays.
-    active_memory, mlx_get_active_memory
+/// Bytes of arrays that lie in mapped files, now and at most. The library's allocator does not know of them.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+static MOST_MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts an array in a mapped file for as long as it lives.
+pub(crate) struct Mapped(usize);
+
+impl Mapped {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let now = MAPPED.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        MOST_MAPPED.fetch_max(now, Ordering::Relaxed);
+        Self(bytes)
+    }
 }
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        MAPPED.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of live arrays, those in mapped files included.
+///
+/// # Errors
+/// [`crate::Error::Mlx`] when the backend cannot tell.
+pub fn active_memory() -> Result<usize> {
+    // SAFETY: op contract.
+    let allocated = unsafe { call!(copy usize = mlx_get_active_memory()) }?;
+    Ok(allocated + MAPPED.load(Ordering::Relaxed))
+}
+
+/// The most bytes of live arrays since the start or the last [`reset_peak_memory`]; those in mapped files are added at
+/// their own peak.
+///
+/// # Errors
+/// [`crate::Error::Mlx`] when the backend cannot tell.
+pub fn peak_memory() -> Result<usize> {
+    // SAFETY: op contract.
+    let allocated = unsafe { call!(copy usize = mlx_get_peak_memory()) }?;
+    Ok(allocated + MOST_MAPPED.load(Ordering::Relaxed))
+}
+
 figure! {
     /// Bytes of freed buffers that are kept for reuse.
     cache_memory, mlx_get_cache_memory
-}
-figure! {
-    /// The most bytes of live arrays since the start or the last [`reset_peak_memory`].
-    peak_memory, mlx_get_peak_memory
 }
 figure! {
     /// The bytes past which allocation waits for running work to finish.
@@ -77,6 +113,7 @@ limit! {
 /// # Errors
 /// [`crate::Error::Mlx`] when the backend cannot.
 pub fn reset_peak_memory() -> Result<()> {
+    MOST_MAPPED.store(MAPPED.load(Ordering::Relaxed), Ordering::Relaxed);
     // SAFETY: op contract.
     unsafe { call!(mlx_reset_peak_memory()) }
 }

@@ -4,6 +4,7 @@
 
 mod arith;
 mod compare;
+mod cpu;
 mod create;
 mod custom;
 mod fast;

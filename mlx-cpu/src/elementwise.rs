@@ -170,6 +170,16 @@ impl<A: Unary> Binary for First<A> {
     }
 }
 
+/// The derivative of a function at the first operand, times the second.
+#[derive(Clone, Copy)]
+struct Slope<A>(A);
+impl<A: Unary> Binary for Slope<A> {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::V, dy: S::V) -> S::V {
+        s.mul(dy, self.0.slope(s, x))
+    }
+}
+
 /// `out = op(a, b)` over slices, or over rows.
 struct Zip<'a, A, B, C, O> {
     a: Rows<'a, A>,
@@ -314,6 +324,20 @@ const COST: usize = 3;
 /// [`Error::Operand`](crate::Error::Operand) when the lengths differ.
 pub fn activate<T: Element>(isa: Isa, activation: Activation, x: &[T], out: &mut [T]) -> Result<()> {
     with_activation!(activation, |a| zip_slices(isa, "activate", (x, x), out, First(a), COST))
+}
+
+/// The gradient of [`activate`] for that of its result, `dy`: `dy · activation′(x)`.
+///
+/// # Errors
+/// [`Error::Operand`](crate::Error::Operand) when the lengths differ.
+pub fn activate_vjp<T: Element>(
+    isa: Isa,
+    activation: Activation,
+    x: &[T],
+    dy: &[T],
+    out: &mut [T],
+) -> Result<()> {
+    with_activation!(activation, |a| zip_slices(isa, "activate_vjp", (x, dy), out, Slope(a), 2 * COST))
 }
 
 /// `x · σ(x)`: [`activate`] with [`Activation::Silu`].

@@ -116,8 +116,9 @@ impl Pool {
         START.call_once(|| {
             for (i, worker) in pool.workers.iter().enumerate() {
                 // Without this thread the others do its tasks.
-                if let Ok(handle) =
-                    thread::Builder::new().name(format!("mlx-cpu-{}", i + 1)).spawn(move || pool.serve(worker))
+                if let Ok(handle) = thread::Builder::new()
+                    .name(format!("mlx-cpu-{}", i + 1))
+                    .spawn(move || pool.serve(worker))
                 {
                     let _ = worker.thread.set(handle.thread().clone());
                 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use half::{bf16, f16};
 use mlx_cpu::quant::{
-    Element, Format, Kind, MAX_ROWS, Matrix, Prepared, Scales, dequantize_rows, gemv_rows, permute,
-    reference, unpack_panel_bf16, unpack_panel_f32,
+    Format, Kind, MAX_ROWS, Matrix, Prepared, Scales, dequantize_rows, gemv_rows, permute, reference,
+    unpack_panel_bf16, unpack_panel_f32,
 };
-use mlx_cpu::{Isa, pool};
+use mlx_cpu::{Element, Isa, pool};
 
 /// Numbers without a pattern, the same on every run.
 #[derive(Clone)]

@@ -9,13 +9,13 @@
 //! projector are not loaded.
 
 use mlx_core::Array;
-use mlx_nn::attention::{attend, merge_heads, split_heads};
+use mlx_nn::attention::Heads;
 use mlx_nn::{Embedding, GatedMlp, Linear, RmsNorm, Rope, module, project};
 use serde::Deserialize;
 
 use crate::cache::{Cache, KvCache, Pass};
 use crate::config::{ConfigFile, LayerKind, activation};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{CausalLm, Spec, dtype_of};
 use crate::residual;
 use crate::rotary::{RopeParameters, Rotary};
@@ -224,13 +224,13 @@ impl Attention {
     /// `x`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
         let [q, k, v] = project(x, [&self.q_proj, &self.k_proj, &self.v_proj])?;
-        let (offset, length) = (cache.offset(), pass.length());
-        let q = self.rope.heads(&q, self.heads, &self.q_norm, offset, length)?; // [B, H, L, E]
-        let k = self.rope.heads(&k, self.kv_heads, &self.k_norm, offset, length)?; // [B, K, L, E]
-        let v = split_heads(&v, self.kv_heads)?; // [B, K, L, E]
-        let mask = pass.mask(cache);
-        let (k, v) = cache.append(&k, &v)?; // [B, K, S, E]
-        Ok(self.o_proj.forward(&merge_heads(&attend(&q, &k, &v, self.scale, mask)?)?)?)
+        self.o_proj.forward(&cache.attend(&q, &k, &v, &self.heads(), pass)?).map_err(Error::from)
+    }
+
+    /// How projections become heads, and these scores.
+    fn heads(&self) -> Heads<'_> {
+        let &Self { heads: queries, kv_heads: keys, scale, ref q_norm, ref k_norm, ref rope, .. } = self;
+        Heads { queries, keys, q_norm, k_norm, rope, scale }
     }
 }
 

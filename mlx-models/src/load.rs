@@ -41,8 +41,8 @@ pub struct Model {
 
 /// Loads the checkpoint in `dir`: `config.json`, `model*.safetensors`, and a tokenizer where there is one.
 ///
-/// Weights keep the dtype of the file, and each file is mapped and copied piece by piece, so that the peak of
-/// memory is hardly more than the weights.
+/// Weights keep the dtype of the file. On the CPU they stay in the mapped files, so nothing is copied, and the files
+/// must not be rewritten in place while the model is alive; see [`mlx_core::io`].
 ///
 /// # Errors
 /// [`Error`] with the file, and the key or the tensors, that are missing or wrong.

@@ -4,11 +4,12 @@
 //! Source: arXiv:1706.03762; heads that share keys and values: arXiv:2305.13245. Shapes: B batch, L new tokens, S keys,
 //! H query heads, K key-value heads (a divisor of H), E head size.
 
-use mlx_core::fast::{self, Mask};
+use mlx_core::fast::{self, CachedAttention, KvBuffer, Mask};
 use mlx_core::{Array, Dtype};
 
 use crate::error::{Error, Result, positive};
 use crate::matrix::like;
+use crate::{RmsNorm, Rope};
 
 /// `[B, L, H·E]` → `[B, H, L, E]`.
 ///
@@ -35,6 +36,75 @@ pub fn merge_heads(x: &Array) -> Result<Array> {
     let width =
         h.checked_mul(e).ok_or_else(|| Error::input("merge heads", "fewer values a token", x.shape()))?;
     Ok(x.transpose_axes(&[0, 2, 1, 3])?.reshape(&[b, l, width])?)
+}
+
+/// How a layer makes queries and keys of its projections, and scores of these.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads<'a> {
+    /// H.
+    pub queries: i32,
+    /// K.
+    pub keys: i32,
+    /// Norm of each head of the queries.
+    pub q_norm: &'a RmsNorm,
+    /// Norm of each head of the keys.
+    pub k_norm: &'a RmsNorm,
+    /// Turns queries and keys by their positions.
+    pub rope: &'a Rope,
+    /// What scores are multiplied by.
+    pub scale: f32,
+}
+
+/// Where new tokens stand, in a text and in the buffers of a cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The position of the first new token in the text.
+    pub position: i32,
+    /// Tokens of the text as far as it is known, for [`Rope::forward_within`].
+    pub text: i32,
+    /// Where the first new token goes in the buffers.
+    pub at: i32,
+    /// The first token in the buffers that the new ones may look at.
+    pub first: i32,
+}
+
+impl Heads<'_> {
+    /// Attention of new tokens over themselves and those in `buffer`, to which their keys and values are added: heads
+    /// are split, normed, turned, attended to and merged again.
+    ///
+    /// `q`: `[B, L, H·E]`, `k` and `v`: `[B, L, K·E]` → `[B, L, H·E]`, in the dtype of `q`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the shapes do not fit each other, [`Error::Core`] when they do not fit the buffer, and
+    /// [`Error::Config`] for an impossible position.
+    pub fn attend(
+        &self,
+        q: &Array,
+        k: &Array,
+        v: &Array,
+        buffer: &mut KvBuffer,
+        place: Place,
+        mask: Mask<'_>,
+    ) -> Result<Array> {
+        let Place { position, text, at, first } = place;
+        let &[_, new, _] = q.shape() else { return Err(Error::input("attend", "[B, L, H·E]", q.shape())) };
+        if let Some(rope) = self.rope.plain_options(new, position, text)? {
+            let options = CachedAttention {
+                heads: self.queries,
+                q_norm: Some(self.q_norm.as_norm()),
+                k_norm: Some(self.k_norm.as_norm()),
+                rope: &rope,
+                position,
+                scale: self.scale,
+                mask,
+            };
+            return Ok(buffer.attend([q, k, v], &options, at, first)?);
+        }
+        let q = self.rope.heads(q, self.queries, self.q_norm, position, text)?; // [B, H, L, E]
+        let k = self.rope.heads(k, self.keys, self.k_norm, position, text)?; // [B, K, L, E]
+        let (k, v) = buffer.append(&k, &split_heads(v, self.keys)?, at, first)?; // [B, K, S, E]
+        merge_heads(&attend(&q, &k, &v, self.scale, mask)?)
+    }
 }
 
 /// `softmax(scale · q · kᵀ + mask) · v`, the softmax in float32, in the dtype of `q`.

@@ -223,6 +223,15 @@ impl Rope {
         Ok(fast::rope_heads(x, heads, Some(&norm.as_norm()), &options, offset)?)
     }
 
+    /// As ops take it, for `new` tokens from `offset` on in a text of at least `length` tokens; nothing where what is
+    /// turned has to be scaled too.
+    pub(crate) fn plain_options(&self, new: i32, offset: i32, length: i32) -> Result<Option<RopeOptions>> {
+        match self.attention {
+            Some(_) => Ok(None),
+            None => self.options(new, offset, length).map(Some),
+        }
+    }
+
     /// How `new` tokens from `offset` on turn in a text of at least `length` tokens.
     fn options(&self, new: i32, offset: i32, length: i32) -> Result<RopeOptions> {
         let end = if offset < 0 { None } else { offset.checked_add(new) };

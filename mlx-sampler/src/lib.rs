@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod choose;
 mod error;
 mod filter;
 mod options;
@@ -103,17 +104,22 @@ impl Sampler {
     pub fn sample(&mut self, logits: &Array) -> Result<Array> {
         let row = row(logits)?;
         let x = self.penalties.apply(&row)?;
-        let fault = fault(&x)?;
-        let (token, key) = if self.options.is_greedy() {
-            (x.argmax(0, false)?, None)
-        } else {
-            let (next, key) = self.key.split()?;
-            (categorical(&filter::filter(&x, &self.options)?, 0, &key)?, Some(next))
+        let keys = if self.options.is_greedy() { None } else { Some(self.key.split()?) };
+        let key = keys.as_ref().map(|(_, key)| key);
+        let (token, fault) = match choose::choose(&x, &self.options, key) {
+            Some(chosen) => chosen?,
+            None => {
+                let fault = fault(&x)?;
+                let token = match key {
+                    None => x.argmax(0, false)?,
+                    Some(key) => categorical(&filter::filter(&x, &self.options)?, 0, key)?,
+                };
+                (where_(&fault, &Array::scalar(0u32)?, &token)?, fault)
+            }
         };
-        let token = where_(&fault, &Array::scalar(0u32)?, &token)?;
         self.penalties.count(&token, row.size())?;
-        if let Some(key) = key {
-            self.key = key;
+        if let Some((next, _)) = keys {
+            self.key = next;
         }
         self.pending.push_back(Drawn { token: token.clone(), fault });
         Ok(token)

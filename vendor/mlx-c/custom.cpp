@@ -396,6 +396,48 @@ extern "C" int mlx_custom_apply(
   }
 }
 
+namespace {
+
+// Whether a buffer is a pointer to host memory behind a word with its length, as MLX's CPU allocator has it.
+bool has_length_in_front() {
+  static const bool known = [] {
+    auto buffer = allocator::malloc(64);
+    if (buffer.ptr() == nullptr) {
+      return false;
+    }
+    const bool in_front = static_cast<char*>(buffer.raw_ptr()) == static_cast<char*>(buffer.ptr()) + sizeof(size_t);
+    allocator::free(buffer);
+    return in_front;
+  }();
+  return known;
+}
+
+} // namespace
+
+extern "C" int mlx_custom_lend(
+    mlx_array* res,
+    void* data,
+    const int32_t* shape,
+    size_t ndim,
+    mlx_dtype dtype,
+    void* payload,
+    void (*release)(void* payload)) {
+  try {
+    if (!has_length_in_front()) {
+      throw std::runtime_error("arrays are not in plain host memory here");
+    }
+    allocator::Buffer buffer(static_cast<char*>(data) - sizeof(size_t));
+    mlx_array_set_(
+        *res, array(buffer, Shape(shape, shape + ndim), mlx_dtype_to_cpp(dtype), [payload, release](allocator::Buffer) {
+          release(payload);
+        }));
+    return 0;
+  } catch (const std::exception& e) {
+    mlx_error("%s", e.what());
+    return 1;
+  }
+}
+
 extern "C" void mlx_custom_message(void* sink, const char* text, size_t len) {
   try {
     static_cast<std::string*>(sink)->assign(text, len);

@@ -102,6 +102,19 @@ int mlx_custom_apply(
     void* state,
     const mlx_stream s);
 
+/* An array in memory that somebody else owns, row-major, until `release` is called with `payload`, once, on any thread.
+ *
+ * On the CPU, MLX hands out memory behind a word with its length, so the eight bytes before `data` must be readable.
+ * Where the memory of arrays is another kind, this fails, and `payload` stays with the caller; else it is taken over. */
+int mlx_custom_lend(
+    mlx_array* res,
+    void* data,
+    const int32_t* shape,
+    size_t ndim,
+    mlx_dtype dtype,
+    void* payload,
+    void (*release)(void* payload));
+
 /* What `eval` says about a failure; `text` need not end in a NUL. */
 void mlx_custom_message(void* sink, const char* text, size_t len);
 

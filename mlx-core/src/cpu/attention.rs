@@ -6,12 +6,13 @@ use std::ffi::CStr;
 use mlx_cpu::Isa;
 use mlx_cpu::attention::{self as kernel, Floats, Operand};
 
-use super::view::{Flat, length, with_element};
+use super::rope::Turn;
+use super::view::{Flat, elements_mut, length, with_element};
 use super::{Fused, Node, enabled, is_native};
 use crate::Array;
 use crate::custom::{Layout, RawOp, Spec, View, apply_raw};
 use crate::error::{Error, Result};
-use crate::fast::Mask;
+use crate::fast::{CachedAttention, Mask};
 
 /// `softmax(scale · q kᵀ + mask) v`, or nothing where MLX shall see to it. The shapes fit, and nothing is empty.
 pub(crate) fn attend(
@@ -105,7 +106,8 @@ fn compute<T: kernel::Element + Copy>(
         (MaskKind::Array, [mask, rest @ ..]) => (Some(mask), rest.first()),
         (_, rest) => (None, rest.first()),
     };
-    let (q_held, k_held, v_held) = (HeldOperand::<T>::of(q)?, HeldOperand::<T>::of(k)?, HeldOperand::<T>::of(v)?);
+    let (q_held, k_held, v_held) =
+        (HeldOperand::<T>::of(q)?, HeldOperand::<T>::of(k)?, HeldOperand::<T>::of(v)?);
     let held_mask = mask_view.map(|mask| HeldMask::of(mask, [batch, heads, queries, keys])).transpose()?;
     let sinks = sinks.map(super::norm::HeldWeight::of).transpose()?.map(|sinks| sinks.to_floats());
     let attention = kernel::Attention {
@@ -185,7 +187,9 @@ impl<'a> HeldMask<'a> {
         let shape = view.shape();
         let mut strides = [0usize; 4];
         let mut next = 1;
-        for ((slot, &dim), &score) in strides.iter_mut().rev().zip(shape.iter().rev()).zip(scores.iter().rev()) {
+        for ((slot, &dim), &score) in
+            strides.iter_mut().rev().zip(shape.iter().rev()).zip(scores.iter().rev())
+        {
             if dim == score && dim > 1 {
                 *slot = next;
             }
@@ -308,4 +312,157 @@ fn copy<T: Copy>(new: &View<'_>, buffer: &View<'_>, at: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Attention with a cache in one node: the result, `[B, L, H·E]`, and the buffers as they are then. Shapes fit; nothing
+/// where plain ops shall see to it.
+///
+/// The caller answers for it that nobody has seen what lies behind token `at` of the buffers.
+pub(crate) fn attend_cached(
+    rows: [&Array; 3],
+    buffers: [&Array; 2],
+    options: &CachedAttention<'_>,
+    at: i32,
+    first: i32,
+) -> Option<Result<[Array; 3]>> {
+    let [q, ..] = rows;
+    let dtype = q.dtype();
+    let norms = [options.q_norm, options.k_norm];
+    let same = rows.iter().chain(&buffers).all(|array| array.dtype() == dtype);
+    let native = norms.iter().flatten().all(|norm| is_native(norm.weight.dtype()));
+    if !is_native(dtype) || !same || !native || q.size() == 0 || !enabled() || crate::closure::is_tracing() {
+        return None;
+    }
+    let mask = match options.mask {
+        Mask::None => MaskKind::None,
+        Mask::Causal => MaskKind::Causal,
+        Mask::Window(window) => MaskKind::Window(window),
+        Mask::Additive(_) | Mask::Bool(_) => return None,
+    };
+    let turn = Turn::new(options.rope, options.position)?;
+    let &[batch, kv_heads, capacity, size] = buffers[0].shape() else { return None };
+    let &[_, tokens, _] = q.shape() else { return None };
+    let [k, c, e] = [kv_heads, capacity, size].map(i64::from);
+    let strides = [k * c * e, c * e, e, 1];
+    let alias = |input| Spec {
+        shape: buffers[0].shape(),
+        dtype,
+        layout: Layout::Alias { input, offset: 0, strides: &strides },
+    };
+    let turned = [batch, options.heads, tokens, size];
+    let inputs: Vec<&Array> = buffers
+        .into_iter()
+        .chain(rows)
+        .chain(options.rope.freqs.as_ref())
+        .chain(norms.iter().flatten().map(|norm| norm.weight))
+        .collect();
+    let op = AttendCached {
+        turn,
+        norms: norms.map(|norm| norm.map(|norm| (norm.shift, norm.eps))),
+        scale: options.scale,
+        mask,
+        at: length(at),
+        first: length(first),
+    };
+    // The last is where the turned queries lie meanwhile.
+    let specs = [Spec::new(q.shape(), dtype), alias(0), alias(1), Spec::new(&turned, dtype)];
+    Some(apply_raw(op, &inputs, specs).map(|[out, keys, values, _]| [out, keys, values]))
+}
+
+/// Inputs: buffers of keys and values, rows of queries, keys and values, periods where there is no base, and the
+/// weights of the norms.
+struct AttendCached {
+    turn: Turn,
+    norms: [Option<(f32, f32)>; 2],
+    scale: f32,
+    mask: MaskKind,
+    at: usize,
+    first: usize,
+}
+
+impl RawOp for AttendCached {
+    fn name(&self) -> &'static CStr {
+        c"attend_cached"
+    }
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        if super::is_hollow() {
+            return Ok(());
+        }
+        let [buffer, ..] = inputs else { return Ok(()) };
+        with_element!(buffer.dtype(), "attend_cached", compute_cached::<_>(self, inputs, outputs))
+    }
+}
+
+fn compute_cached<T: kernel::Element + mlx_cpu::Element>(
+    op: &AttendCached,
+    inputs: &[View<'_>],
+    outputs: &mut [View<'_>],
+) -> Result<()> {
+    let ([_, _, q, k, v, rest @ ..], [out, keys, values, turned]) = (inputs, outputs) else { return Ok(()) };
+    let (freqs, rest) = op.turn.periods(rest)?;
+    let rope = op.turn.kernel(freqs.as_deref());
+    let mut weights = rest.iter();
+    let mut norm = |norm: Option<(f32, f32)>| match (norm, norm.and(weights.next())) {
+        (Some((offset, eps)), Some(weight)) => {
+            super::norm::HeldWeight::of(weight).map(|held| Some((held, offset, eps)))
+        }
+        _ => Ok(None),
+    };
+    let [q_norm, k_norm] = [norm(op.norms[0])?, norm(op.norms[1])?];
+    let (&[batch, kv_heads, capacity, size], &[_, heads, tokens, _]) = (keys.shape(), turned.shape()) else {
+        return Ok(());
+    };
+    let [batch, kv_heads, capacity, size, heads, tokens] =
+        [batch, kv_heads, capacity, size, heads, tokens].map(length);
+    let isa = Isa::current();
+    let buffer_strides = [kv_heads * capacity * size, capacity * size, size];
+    let turn = |x: &View<'_>,
+                heads: usize,
+                norm: &Option<(super::norm::HeldWeight<'_>, f32, f32)>,
+                out: &mut [T],
+                strides| {
+        let shape = [batch, heads, tokens, size];
+        let (from, to) = (mlx_cpu::rope::Heads::in_rows(shape), mlx_cpu::rope::Heads { shape, strides });
+        let x = Flat::<T>::of(x)?;
+        op.turn.run(isa, &x, &from, norm.as_ref().map(|(w, o, e)| (w.lend(), *o, *e)), &rope, out, &to)
+    };
+    // The buffers are written behind `at` alone, which nobody else looks at.
+    let start = op.at * size;
+    let keys_all = elements_mut::<T>(keys);
+    turn(k, kv_heads, &k_norm, &mut keys_all[start..], buffer_strides)?;
+    let values_all = elements_mut::<T>(values);
+    let v = Flat::<T>::of(v)?;
+    for (row, tokens_of) in v.chunks_exact((kv_heads * size).max(1)).enumerate() {
+        let (b, t) = (row / tokens, row % tokens);
+        for (h, value) in tokens_of.chunks_exact(size.max(1)).enumerate() {
+            let to = b * buffer_strides[0] + h * buffer_strides[1] + start + t * size;
+            values_all[to..to + size].copy_from_slice(value);
+        }
+    }
+    let turned = elements_mut::<T>(turned);
+    turn(q, heads, &q_norm, turned, [heads * tokens * size, tokens * size, size])?;
+    let visible = op.at + tokens - op.first;
+    let cached = |data| Operand { data, strides: buffer_strides };
+    let attention = kernel::Attention {
+        batch,
+        heads,
+        kv_heads,
+        queries: tokens,
+        keys: visible,
+        width: size,
+        value_width: size,
+        q: Operand { data: turned, strides: [heads * tokens * size, tokens * size, size] },
+        k: cached(&keys_all[op.first * size..]),
+        v: cached(&values_all[op.first * size..]),
+        scale: op.scale,
+        mask: match op.mask {
+            MaskKind::Causal => kernel::Mask::Causal,
+            MaskKind::Window(window) => kernel::Mask::Window(length(window)),
+            _ => kernel::Mask::None,
+        },
+        sinks: None,
+    };
+    let width = heads * size;
+    Ok(kernel::attend(isa, &attention, elements_mut(out), [tokens * width, size, width])?)
 }

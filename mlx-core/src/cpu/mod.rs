@@ -9,10 +9,13 @@
 //! is left is the cost of everything else.
 
 pub(crate) mod attention;
+pub(crate) mod elementwise;
+pub(crate) mod gather;
 pub(crate) mod norm;
 pub(crate) mod product;
 pub(crate) mod project;
 pub(crate) mod quantized;
+pub(crate) mod reduce;
 pub(crate) mod rope;
 mod view;
 
@@ -40,9 +43,23 @@ fn kernels() -> Kernels {
     })
 }
 
+/// Whether nodes shall compute nothing.
+pub(crate) fn is_hollow() -> bool {
+    kernels() == Kernels::Hollow
+}
+
 /// Whether ops of this thread go to our kernels.
 pub(crate) fn enabled() -> bool {
     kernels() != Kernels::Off && crate::device::on_cpu()
+}
+
+/// Whether ops on the thread's current stream go to the kernels of `mlx-cpu`, as they do on the processor unless
+/// `MLX_CPU_KERNELS=0` says otherwise.
+///
+/// Whoever has a [`CpuOp`](crate::custom::CpuOp) beside plain ops for the same asks this to choose between them.
+#[must_use]
+pub fn has_cpu_kernels() -> bool {
+    enabled()
 }
 
 /// Whether kernels compute with the dtype.
@@ -106,10 +123,7 @@ impl<F: Fused> RawOp for Node<F> {
     }
 
     fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
-        match kernels() {
-            Kernels::Hollow => Ok(()),
-            _ => self.0.eval(inputs, outputs),
-        }
+        if is_hollow() { Ok(()) } else { self.0.eval(inputs, outputs) }
     }
 
     fn vjp(

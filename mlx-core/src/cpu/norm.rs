@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Norms, alone and with a residual stream.
+//! Norms, alone and with a residual stream, and their gradients.
 
 use std::ffi::CStr;
 
 use mlx_cpu::norm::{self as kernel, Weight};
 use mlx_cpu::{Isa, RowsMut};
 
-use super::view::{Flat, Matrix, rows_mut, with_element};
+use super::view::{Flat, Matrix, elements_mut, rows_mut, with_element};
 use super::{Fused, Node, enabled, is_native};
-use crate::custom::{Spec, View, apply_raw};
+use crate::custom::{Spec, View, apply_raw, apply_to};
 use crate::error::{Error, Result};
 use crate::fast::Norm;
-use crate::{Array, Dtype};
+use crate::{Array, Dtype, transform};
 
 /// Whether the kernels take these operands.
 fn serves(x: &Array, weight: &Array) -> bool {
@@ -88,6 +88,31 @@ impl Fused for RmsNorm {
             _ => Err(missing()),
         }
     }
+
+    fn vjp(&self, primals: &[Array], cotangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
+        let missing = || Error::shape("rms_norm", "an input is missing");
+        let back = NormVjp { shift: Some(self.shift), eps: self.eps, bias: false };
+        // Of `x`, the weight and `y`.
+        let gradients = match (self.form, primals, cotangents) {
+            (Form::Alone, [x, weight], [y]) => back.apply(x, Some(weight), y)?,
+            (Form::AfterSum, [x, weight, residual], [total, y]) => {
+                let mut gradients = back.apply(&(x + residual)?, Some(weight), y)?;
+                let x = gradients.first_mut().ok_or_else(missing)?;
+                *x = (&*x + total)?;
+                let x = x.clone();
+                gradients.push(x);
+                gradients
+            }
+            (Form::BeforeSum, [_, weight, inner], [y]) => {
+                let mut gradients = back.apply(inner, Some(weight), y)?;
+                gradients.push(y.clone());
+                gradients.swap(0, 2);
+                gradients
+            }
+            _ => return Err(missing()),
+        };
+        argnums.iter().map(|&i| gradients.get(i).cloned().ok_or_else(missing)).collect()
+    }
 }
 
 fn compute<T: mlx_cpu::Element>(op: &RmsNorm, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
@@ -108,6 +133,181 @@ fn compute<T: mlx_cpu::Element>(op: &RmsNorm, inputs: &[View<'_>], outputs: &mut
             kernel::norm_add(isa, y.rows()?, x.rows()?, &norm, clamped, &mut rows_mut(out)?)?;
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// The layer norm of `x`, or nothing where MLX shall see to it.
+pub(crate) fn layer_norm(
+    x: &Array,
+    weight: Option<&Array>,
+    bias: Option<&Array>,
+    eps: f32,
+) -> Option<Result<Array>> {
+    let width = x.shape().last()?;
+    let fits = [weight, bias]
+        .into_iter()
+        .flatten()
+        .all(|array| array.shape() == [*width] && array.dtype() == x.dtype());
+    if !fits || !is_native(x.dtype()) || x.size() == 0 || !enabled() {
+        return None;
+    }
+    let inputs: Vec<&Array> = [x].into_iter().chain(weight).chain(bias).collect();
+    let node = Node(LayerNorm { weight: weight.is_some(), bias: bias.is_some(), eps });
+    Some(apply_raw(node, &inputs, [Spec::new(x.shape(), x.dtype())]).map(|[normed]| normed))
+}
+
+/// Inputs: `x`, and the weight and bias that there are.
+#[derive(Clone)]
+struct LayerNorm {
+    weight: bool,
+    bias: bool,
+    eps: f32,
+}
+
+impl LayerNorm {
+    /// Weight and bias among the inputs after `x`.
+    fn parts<'a, I>(&self, rest: &'a [I]) -> [Option<&'a I>; 2] {
+        match (self.weight, self.bias) {
+            (false, true) => [None, rest.first()],
+            _ => [rest.first(), rest.get(1)],
+        }
+    }
+}
+
+impl Fused for LayerNorm {
+    const NAME: &'static CStr = c"layer_norm";
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        let [x, ..] = inputs else { return Ok(()) };
+        with_element!(x.dtype(), "layer_norm", compute_layer::<_>(self, inputs, outputs))
+    }
+
+    fn composite(&self, inputs: &[Array]) -> Result<Vec<Array>> {
+        let [x, rest @ ..] = inputs else { return Err(Error::shape("layer_norm", "an input is missing")) };
+        let [weight, bias] = self.parts(rest);
+        Ok(vec![crate::fast::plain_layer_norm(x, weight, bias, self.eps)?])
+    }
+
+    fn vjp(&self, primals: &[Array], cotangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
+        let missing = || Error::shape("layer_norm", "an input is missing");
+        let ([x, rest @ ..], [y]) = (primals, cotangents) else { return Err(missing()) };
+        let [weight, _] = self.parts(rest);
+        let back = NormVjp { shift: None, eps: self.eps, bias: self.bias };
+        let gradients = back.apply(x, weight, y)?;
+        argnums.iter().map(|&i| gradients.get(i).cloned().ok_or_else(missing)).collect()
+    }
+}
+
+fn compute_layer<T: mlx_cpu::Element>(
+    op: &LayerNorm,
+    inputs: &[View<'_>],
+    outputs: &mut [View<'_>],
+) -> Result<()> {
+    let ([x, rest @ ..], [out]) = (inputs, outputs) else { return Ok(()) };
+    let x = Matrix::<T>::of(x)?;
+    let [weight, bias] = op.parts(rest);
+    let (weight, bias) = (weight.map(HeldWeight::of).transpose()?, bias.map(HeldWeight::of).transpose()?);
+    let norm = kernel::LayerNorm {
+        weight: weight.as_ref().map(HeldWeight::lend),
+        bias: bias.as_ref().map(HeldWeight::lend),
+        eps: op.eps,
+    };
+    Ok(kernel::layer_norm(Isa::current(), x.rows()?, &norm, &mut rows_mut(out)?)?)
+}
+
+/// The gradients of a norm. Inputs: `x`, `∂y` and, where there is one, the weight; outputs: `∂x`, and in float32 that of
+/// the weight, and of the bias.
+#[derive(Clone)]
+struct NormVjp {
+    /// What a root mean square norm adds to its weight; nothing for a layer norm.
+    shift: Option<f32>,
+    eps: f32,
+    bias: bool,
+}
+
+impl NormVjp {
+    /// The gradients of `x`, of the weight and of the bias, those that there are, in this order.
+    fn apply(&self, x: &Array, weight: Option<&Array>, y: &Array) -> Result<Vec<Array>> {
+        let dtype = x.dtype();
+        let width = x.shape().last().copied().unwrap_or(1);
+        let row = [width];
+        let wide = |wanted: bool| wanted.then(|| Spec::new(&row, Dtype::Float32));
+        let specs: Vec<Spec<'_>> = [Spec::new(x.shape(), dtype)]
+            .into_iter()
+            .chain(wide(weight.is_some()))
+            .chain(wide(self.bias))
+            .collect();
+        let y = if y.dtype() == dtype { y.clone() } else { y.astype(dtype)? };
+        let inputs: Vec<&Array> = [x, &y].into_iter().chain(weight).collect();
+        let mut gradients = apply_to(Node(self.clone()), &inputs, &specs)?;
+        // A bias has the dtype of `x`.
+        let dtypes = weight.map(Array::dtype).into_iter().chain(self.bias.then_some(dtype));
+        for (gradient, dtype) in gradients.iter_mut().skip(1).zip(dtypes) {
+            if dtype != Dtype::Float32 {
+                *gradient = gradient.astype(dtype)?;
+            }
+        }
+        Ok(gradients)
+    }
+}
+
+impl Fused for NormVjp {
+    const NAME: &'static CStr = c"norm_vjp";
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        let [x, ..] = inputs else { return Ok(()) };
+        with_element!(x.dtype(), "norm_vjp", compute_vjp::<_>(self, inputs, outputs))
+    }
+
+    fn composite(&self, inputs: &[Array]) -> Result<Vec<Array>> {
+        let [x, y, weight @ ..] = inputs else {
+            return Err(Error::shape("norm_vjp", "an input is missing"));
+        };
+        // The gradients of weight and bias come in float32, so both are variables in float32.
+        let width = x.shape().last().copied().unwrap_or(1);
+        let bias = if self.bias { Some(Array::zeros(&[width], Dtype::Float32)?) } else { None };
+        let weight = weight.first().map(|weight| weight.astype(Dtype::Float32)).transpose()?;
+        let (shift, eps, dtype, weighted) = (self.shift, self.eps, x.dtype(), weight.is_some());
+        let function = move |inputs: &[Array]| {
+            let [x, rest @ ..] = inputs else { return Ok(Vec::new()) };
+            let (weight, bias) = match weighted {
+                true => (rest.first(), rest.get(1)),
+                false => (None, rest.first()),
+            };
+            let normed = match (shift, weight) {
+                (Some(shift), Some(weight)) => Norm { weight, shift, eps }.plain(x)?,
+                _ => crate::fast::plain_layer_norm(&x.astype(Dtype::Float32)?, weight, bias, eps)?,
+            };
+            Ok(vec![normed.astype(dtype)?])
+        };
+        let primals: Vec<Array> = [x.clone()].into_iter().chain(weight).chain(bias).collect();
+        Ok(transform::vjp(function, &primals, std::slice::from_ref(y))?.1)
+    }
+}
+
+fn compute_vjp<T: mlx_cpu::Element>(
+    op: &NormVjp,
+    inputs: &[View<'_>],
+    outputs: &mut [View<'_>],
+) -> Result<()> {
+    let ([x, y, weight @ ..], [dx, rest @ ..]) = (inputs, outputs) else { return Ok(()) };
+    let (x, y) = (Matrix::<T>::of(x)?, Matrix::<T>::of(y)?);
+    let held = weight.first().map(HeldWeight::of).transpose()?;
+    let weight = held.as_ref().map(HeldWeight::lend);
+    let mut rest = rest.iter_mut().map(elements_mut::<f32>);
+    let dw = if weight.is_some() { rest.next() } else { None };
+    let db = rest.next();
+    let (isa, eps, mut dx) = (Isa::current(), op.eps, rows_mut(dx)?);
+    let (x, y) = (x.rows()?, y.rows()?);
+    match op.shift {
+        Some(offset) => {
+            kernel::rms_norm_vjp(isa, x, &kernel::RmsNorm { weight, offset, eps }, y, &mut dx, dw)?
+        }
+        None => {
+            let norm = kernel::LayerNorm { weight, bias: None, eps };
+            kernel::layer_norm_vjp(isa, x, &norm, y, &mut dx, dw, db)?;
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use mlx_cpu::{Rows, RowsMut};
 use super::view::{Matrix, elements_mut, length, with_element};
 use super::{Fused, Node, enabled, is_native};
 use crate::custom::{Spec, View, apply_raw};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
 use crate::{Array, Dtype};
 
@@ -49,7 +49,7 @@ fn apply(a: &Array, b: &Array, shape: &[i32], dtype: Dtype) -> Result<Array> {
 }
 
 /// The shape that two broadcast to.
-fn broadcast(a: &[i32], b: &[i32]) -> Option<Vec<i32>> {
+pub(super) fn broadcast(a: &[i32], b: &[i32]) -> Option<Vec<i32>> {
     let ndim = a.len().max(b.len());
     let at = |shape: &[i32], i: usize| {
         (i + shape.len()).checked_sub(ndim).and_then(|i| shape.get(i)).copied().unwrap_or(1)
@@ -98,6 +98,18 @@ impl Fused for Matmul {
             })
             .collect()
     }
+}
+
+/// The matrix on the right of a product, and whether its columns are the outputs: its columns are contiguous, or its rows
+/// are, or it is copied.
+pub(super) fn right<'a, T: Copy>(b: &View<'a>) -> Result<(Matrix<'a, T>, bool)> {
+    let (&[k, n], &[row, column]) = (b.shape(), b.strides()) else {
+        return Err(Error::shape("matmul", format!("expected two axes, found {:?}", b.shape())));
+    };
+    if row == 1 || k == 1 {
+        return Ok((Matrix::with(b, 0, &[n], &[column], k, 1)?, false));
+    }
+    Ok((Matrix::with(b, 0, &[k], &[row], n, column)?, true))
 }
 
 /// Every product of a batch.

@@ -136,7 +136,13 @@ impl Fused for Project {
 /// A weight whose views are held for the kernel.
 pub(super) enum Held<'a, T> {
     Dense(Matrix<'a, T>),
-    Packed { words: Flat<'a, u32>, scales: HeldScales<'a>, biases: Option<HeldScales<'a>>, format: Quantization, rows: usize },
+    Packed {
+        words: Flat<'a, u32>,
+        scales: HeldScales<'a>,
+        biases: Option<HeldScales<'a>>,
+        format: Quantization,
+        rows: usize,
+    },
 }
 
 pub(super) enum HeldScales<'a> {
@@ -211,7 +217,14 @@ impl<'a, T: mlx_cpu::Element> Held<'a, T> {
                 let columns = if *rows == 0 { 0 } else { words.len() / rows * 32 / length(format.bits) };
                 let biases = biases.as_ref().map(HeldScales::lend);
                 let format = kernel_format(*format)?;
-                Ok(gemm::Weight::Packed(quant::Matrix::new(format, *rows, columns, words, scales.lend(), biases)?))
+                Ok(gemm::Weight::Packed(quant::Matrix::new(
+                    format,
+                    *rows,
+                    columns,
+                    words,
+                    scales.lend(),
+                    biases,
+                )?))
             }
         }
     }
@@ -225,7 +238,11 @@ struct Operands<'a, T> {
     add: Option<Matrix<'a, T>>,
 }
 
-fn compute<T: mlx_cpu::Element>(kinds: &[PartKind], inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+fn compute<T: mlx_cpu::Element>(
+    kinds: &[PartKind],
+    inputs: &[View<'_>],
+    outputs: &mut [View<'_>],
+) -> Result<()> {
     let mut inputs = inputs.iter();
     let mut missing = || Error::shape("project", "an input is missing");
     let x = Matrix::<T>::of(inputs.next().ok_or_else(&mut missing)?)?;

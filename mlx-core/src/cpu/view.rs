@@ -30,7 +30,8 @@ impl<'a, T: Copy> Matrix<'a, T> {
     /// All axes of `view` but the last as rows.
     pub(crate) fn of(view: &View<'a>) -> Result<Self> {
         let (shape, strides) = (view.shape(), view.strides());
-        let (Some((&columns, outer)), Some((&step, outer_strides))) = (shape.split_last(), strides.split_last())
+        let (Some((&columns, outer)), Some((&step, outer_strides))) =
+            (shape.split_last(), strides.split_last())
         else {
             return Err(Error::shape("cpu", "expected an axis"));
         };

@@ -57,6 +57,47 @@ impl<'a> View<'a> {
     pub(crate) fn is_row_contiguous(&self) -> bool {
         self.0.row_contiguous
     }
+
+    /// How many matrices the axes before the last two hold.
+    pub(crate) fn matrices(&self) -> usize {
+        let (outer, _) = self.shape().split_at(self.0.ndim.saturating_sub(2));
+        outer.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).product()
+    }
+
+    /// The last two axes of an operand at the place `index`, counted along the axes before them; nothing where there is
+    /// no such place, or there are no two axes.
+    pub(crate) fn matrix(&self, index: usize) -> Option<View<'a>> {
+        let axes = self.0.ndim.checked_sub(2)?;
+        let ((outer, inner), (outer_strides, strides)) =
+            (self.shape().split_at(axes), self.strides().split_at(axes));
+        let mut rest = i64::try_from(index).ok()?;
+        let mut offset = 0;
+        for (&dim, &stride) in outer.iter().zip(outer_strides).rev() {
+            let dim = i64::from(dim);
+            offset += rest.checked_rem(dim)? * stride;
+            rest = rest.checked_div(dim)?;
+        }
+        let ([rows, columns], [row, step]) = (inner, strides) else { return None };
+        if rest > 0 {
+            return None;
+        }
+        let bytes = isize::try_from(offset).ok()?.checked_mul(self.dtype().size().cast_signed())?;
+        let size = usize::try_from(*rows).ok()? * usize::try_from(*columns).ok()?;
+        let row_contiguous = (*step == 1 || *columns == 1) && (*row == i64::from(*columns) || *rows == 1);
+        Some(View(
+            sys::mlx_custom_view {
+                // Where there are elements, this is that of an index within the shape.
+                data: if size == 0 { self.0.data } else { self.0.data.wrapping_byte_offset(bytes) },
+                shape: inner.as_ptr(),
+                strides: strides.as_ptr(),
+                ndim: 2,
+                size,
+                row_contiguous,
+                ..self.0
+            },
+            PhantomData,
+        ))
+    }
 }
 
 impl fmt::Debug for View<'_> {

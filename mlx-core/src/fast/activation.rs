@@ -4,7 +4,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use crate::error::Result;
-use crate::{Array, Dtype};
+use crate::{Array, Dtype, cpu};
 
 /// An elementwise function between two layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,11 @@ impl Activation {
     /// # Errors
     /// [`crate::Error::Mlx`] when the dtype is not floating.
     pub fn apply(self, x: &Array) -> Result<Array> {
+        cpu::elementwise::activate(self, x).unwrap_or_else(|| self.plain(x))
+    }
+
+    /// The activation in MLX's own ops.
+    pub(crate) fn plain(self, x: &Array) -> Result<Array> {
         match self {
             Self::Silu => x * &x.sigmoid()?,
             Self::Gelu => wide(x, |x| {
@@ -67,6 +72,27 @@ impl Activation {
             Self::ReluSquared => Kernel::ReluSquared,
         }
     }
+}
+
+/// `activation(gate) · up`, in one pass: the heart of SwiGLU and GeGLU. Source: arXiv:2002.05202.
+///
+/// - shape: the one that both broadcast to
+/// - dtype: floating, kept; on the CPU computed in float32 and rounded once
+///
+/// # Errors
+/// [`crate::Error::Mlx`] when the shapes do not broadcast or the dtype is not floating.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::Array;
+/// use mlx_core::fast::{Activation, gated};
+/// let (gate, up) = (Array::from_slice(&[-1.0f32, 2.0], &[2])?, Array::from_slice(&[5.0f32, 3.0], &[2])?);
+/// assert_eq!(gated(Activation::Relu, &gate, &up)?.to_vec::<f32>()?, [0.0, 6.0]);
+/// # Ok(()) }
+/// ```
+pub fn gated(activation: Activation, gate: &Array, up: &Array) -> Result<Array> {
+    cpu::elementwise::gated(activation, gate, up).unwrap_or_else(|| &activation.apply(gate)? * up)
 }
 
 /// Runs `body` in float32 where `x` is in half precision: sums like `1 + tanh(..)` lose all of a small value there.

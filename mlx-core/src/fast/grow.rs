@@ -4,8 +4,28 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::{Mask, Norm, RopeOptions, rope_heads, scaled_dot_product_attention};
 use crate::error::{Error, Result};
 use crate::{Array, cpu};
+
+/// What [`KvBuffer::attend`] does to queries, keys and values.
+#[derive(Clone, Copy, Debug)]
+pub struct CachedAttention<'a> {
+    /// Heads of the queries.
+    pub heads: i32,
+    /// Norm of each head of the queries.
+    pub q_norm: Option<Norm<'a>>,
+    /// Norm of each head of the keys.
+    pub k_norm: Option<Norm<'a>>,
+    /// How queries and keys are turned.
+    pub rope: &'a RopeOptions,
+    /// Where the first of the new tokens stands in the text.
+    pub position: i32,
+    /// What scores are multiplied by.
+    pub scale: f32,
+    /// Which keys a query sees.
+    pub mask: Mask<'a>,
+}
 
 /// Buffers of keys and values, `[B, K, capacity, E]` each, that are appended to along the third axis.
 ///
@@ -92,7 +112,8 @@ impl KvBuffer {
             }
         }
         if self.written.get() == at
-            && let Some(result) = cpu::attention::append([&self.keys, &self.values], [keys, values], at, first)
+            && let Some(result) =
+                cpu::attention::append([&self.keys, &self.values], [keys, values], at, first)
         {
             let [k, v, seen_k, seen_v] = result?;
             (self.keys, self.values) = (k, v);
@@ -104,5 +125,59 @@ impl KvBuffer {
         let seen = (k.slice_axis(2, first, stop)?, v.slice_axis(2, first, stop)?);
         *self = Self { keys: k, values: v, written: Rc::new(Cell::new(stop)) };
         Ok(seen)
+    }
+
+    /// Attention of new tokens over those from `first` on: heads are split, normed and turned, keys and values written
+    /// from token `at` on as [`append`](Self::append) does, and the heads of the result merged. Lazy.
+    ///
+    /// - shape: `q` `[B, L, H·E]`, `k` and `v` `[B, L, K·E]` → `[B, L, H·E]`
+    /// - dtype: floating, the same for all, kept
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), [`rope_heads`] and [`scaled_dot_product_attention`]; the buffer is then as it was.
+    pub fn attend(
+        &mut self,
+        [q, k, v]: [&Array; 3],
+        options: &CachedAttention<'_>,
+        at: i32,
+        first: i32,
+    ) -> Result<Array> {
+        let &CachedAttention { heads, q_norm, k_norm, rope, position, scale, mask } = options;
+        let &[batch, kv_heads, capacity, size] = self.keys.shape() else {
+            return Err(Error::shape("kv_buffer", "expected four axes"));
+        };
+        let length = q.shape().get(1).copied().unwrap_or(0);
+        let stop = at.saturating_add(length);
+        let width = |heads: i32| heads.checked_mul(size).unwrap_or(-1);
+        let fit = q.shape() == [batch, length, width(heads)]
+            && [k, v].iter().all(|rows| rows.shape() == [batch, length, width(kv_heads)])
+            && self.values.shape() == self.keys.shape()
+            && (0 <= first && first <= at && stop <= capacity && at < stop);
+        let norms_fit = [&q_norm, &k_norm].into_iter().flatten().all(|norm| norm.fits(size));
+        let visible = stop - first;
+        if fit
+            && norms_fit
+            && self.written.get() == at
+            && heads > 0
+            && heads % kv_heads.max(1) == 0
+            && rope.check("kv_buffer", size).is_ok()
+            && let Some(result) =
+                cpu::attention::attend_cached([q, k, v], [&self.keys, &self.values], options, at, first)
+        {
+            let [out, keys, values] = result?;
+            (self.keys, self.values) = (keys, values);
+            self.written.set(stop);
+            return Ok(out);
+        }
+        let q = rope_heads(q, heads, q_norm.as_ref(), rope, position)?;
+        let k = rope_heads(k, kv_heads, k_norm.as_ref(), rope, position)?;
+        let v = v.reshape(&[batch, length, kv_heads, size])?.transpose_axes(&[0, 2, 1, 3])?;
+        let (k, v) = self.append(&k, &v, at, first)?;
+        let mask = match mask {
+            Mask::Causal | Mask::Window(_) if length == 1 && visible > 0 => Mask::None,
+            mask => mask,
+        };
+        let out = scaled_dot_product_attention(&q, &k, &v, scale, mask, None)?;
+        out.transpose_axes(&[0, 2, 1, 3])?.reshape(&[batch, length, width(heads)])
     }
 }

@@ -8,8 +8,8 @@ mod grow;
 mod norm;
 mod project;
 
-pub use activation::Activation;
-pub use grow::KvBuffer;
+pub use activation::{Activation, gated};
+pub use grow::{CachedAttention, KvBuffer};
 pub use norm::{Norm, add_norm, norm, norm_add, rope_heads};
 pub use project::{Projection, Weight, project};
 
@@ -61,6 +61,16 @@ pub fn layer_norm(x: &Array, weight: Option<&Array>, bias: Option<&Array>, eps: 
     check_eps("layer_norm", eps)?;
     check_float("layer_norm", "weight", weight)?;
     check_float("layer_norm", "bias", bias)?;
+    cpu::norm::layer_norm(x, weight, bias, eps).unwrap_or_else(|| plain_layer_norm(x, weight, bias, eps))
+}
+
+/// MLX's own layer norm.
+pub(crate) fn plain_layer_norm(
+    x: &Array,
+    weight: Option<&Array>,
+    bias: Option<&Array>,
+    eps: f32,
+) -> Result<Array> {
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_fast_layer_norm(x.as_raw(), opt(weight), opt(bias), eps, stream())) }
 }
@@ -325,7 +335,11 @@ pub fn scaled_dot_product_attention(
             return Err(Error::shape(OP, message));
         }
         Mask::Window(window) if window < 1 => {
-            return Err(Error::argument(OP, "mask", format!("expected a window of 1 or more, found {window}")));
+            return Err(Error::argument(
+                OP,
+                "mask",
+                format!("expected a window of 1 or more, found {window}"),
+            ));
         }
         Mask::None | Mask::Causal | Mask::Window(_) => None,
         Mask::Additive(mask) => {

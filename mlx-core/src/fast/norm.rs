@@ -17,6 +17,11 @@ pub struct Norm<'a> {
 }
 
 impl Norm<'_> {
+    /// Whether it is one for heads of this size.
+    pub(crate) fn fits(&self, size: i32) -> bool {
+        self.check("norm", Some(&size)).is_ok()
+    }
+
     fn check(&self, op: &'static str, width: Option<&i32>) -> Result<()> {
         super::check_eps(op, self.eps)?;
         super::check_float(op, "weight", Some(self.weight))?;

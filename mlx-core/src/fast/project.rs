@@ -37,7 +37,9 @@ impl Weight<'_> {
         match self {
             Self::Dense(weight) => match weight.shape() {
                 [_, width] if *width == inputs => Ok(()),
-                found => Err(Error::argument(OP, "weight", format!("expected [N, {inputs}], found {found:?}"))),
+                found => {
+                    Err(Error::argument(OP, "weight", format!("expected [N, {inputs}], found {found:?}")))
+                }
             },
             Self::Packed { weight, scales, biases, format } => {
                 let width = crate::ops::packed_width(OP, weight, scales, *biases, *format)?;
@@ -96,7 +98,11 @@ impl<'a> Projection<'a> {
         if let Some((_, up)) = &self.gate {
             up.check(inputs)?;
             if up.rows() != rows {
-                return Err(Error::argument(OP, "gate", format!("expected {rows} rows, found {}", up.rows())));
+                return Err(Error::argument(
+                    OP,
+                    "gate",
+                    format!("expected {rows} rows, found {}", up.rows()),
+                ));
             }
         }
         if let Some(bias) = self.bias.filter(|bias| bias.shape() != [rows]) {

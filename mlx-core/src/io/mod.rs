@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Arrays on disk: safetensors, single and sharded.
 //!
-//! Files are mapped, checked by the `safetensors` crate before anything is believed, and taken over tensor by tensor;
-//! the pages of a tensor are released as soon as it has been taken over. So loading costs one copy, and peak memory is
-//! the weights plus one tensor. Writing goes through a temporary file beside the target and a rename.
+//! Files are mapped, and checked by the `safetensors` crate before anything is believed. Where arrays live in plain
+//! memory, on the CPU, a tensor is an array in the mapped pages themselves: loading copies nothing, several processes
+//! share one copy, and the system reads ahead what is not in memory yet. Elsewhere a tensor is copied. Writing goes
+//! through a temporary file beside the target and a rename.
 //!
-//! As with every mapped file, another process must neither shorten nor rewrite one that is being read. The length is
-//! checked before each tensor, which turns all but the narrowest of such races into an error; writers that rename, as
-//! [`save_safetensors`] does, never disturb a reader.
+//! As with every mapped file, nobody must shorten or rewrite one in place while arrays of it are alive: the system ends
+//! a process that reads beyond the end of its file. The length is checked before each tensor. Writers that rename, as
+//! [`save_safetensors`] and the tools of the model hubs do, never disturb a reader.
 
-mod parallel;
 mod read;
 mod shards;
 mod write;
 
-pub use parallel::load_tensors;
-pub use read::{SafetensorsFile, TensorInfo, load_safetensors};
+pub use read::{SafetensorsFile, TensorInfo, load_safetensors, load_tensors};
 pub use shards::{load_sharded, open_sharded, shard_paths};
 pub use write::{PartialFile, atomically, save_safetensors};
 

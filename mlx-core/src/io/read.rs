@@ -12,15 +12,12 @@ use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
-use super::parallel::load_tensors;
 use super::{Tensors, dtype_from_file};
 use crate::array::element_count;
 use crate::error::{Error, Result};
-use crate::ffi::{Handle, c_len, call, sys};
+use crate::ffi::{Handle, c_len, call};
+use crate::memory::Mapped;
 use crate::{Array, DeviceKind, Dtype, Stream};
-
-/// Tensors larger than this are copied in pieces of it, so that peak memory is the weights and one piece.
-pub(super) const PIECE: usize = 32 << 20;
 
 /// What the header of a file says of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +80,9 @@ impl SafetensorsFile {
         // required in the module's documentation, and checked before each tensor.
         let map = unsafe { MmapOptions::new().no_reserve_swap().map_copy(&file) }
             .map_err(|source| Error::io(path, source))?;
+        // The weights are wanted soon, and mostly in the order of the file. What is in memory already costs nothing.
+        #[cfg(unix)]
+        let _ = map.advise(memmap2::Advice::WillNeed);
         let (header_length, header) = SafeTensors::read_metadata(&map)
             .map_err(|e| Error::file(path, format!("not a safetensors file: {e}")))?;
         let names = header.offset_keys();
@@ -148,8 +148,8 @@ impl SafetensorsFile {
         if nbytes == 0 || bytes.as_ptr().align_offset(dtype.size()) != 0 {
             return Array::from_bytes(bytes, &shape, dtype);
         }
-        if nbytes > PIECE
-            && let Some(array) = self.copy_in_pieces(begin, bytes, &shape, dtype)?
+        if Stream::current()?.device()?.kind()? == DeviceKind::Cpu
+            && let Some(array) = self.lend(bytes, &shape, dtype)
         {
             return Ok(array);
         }
@@ -158,6 +158,40 @@ impl SafetensorsFile {
             self.release(begin, nbytes);
         }
         Ok(array)
+    }
+
+    /// An array in the mapped bytes themselves. `None` where the backend's arrays are not in plain memory.
+    fn lend(&self, bytes: &[u8], shape: &[i32], dtype: Dtype) -> Option<Array> {
+        struct Loan {
+            _map: Arc<MmapMut>,
+            _counted: Mapped,
+        }
+        unsafe extern "C" fn give_back(loan: *mut c_void) {
+            // SAFETY: the pointer of a boxed `Loan`, given away below, which comes back once.
+            drop(unsafe { Box::from_raw(loan.cast::<Loan>()) });
+        }
+        let loan = Loan { _map: self.map.clone(), _counted: Mapped::new(bytes.len()) };
+        let loan = Box::into_raw(Box::new(loan)).cast::<c_void>();
+        // SAFETY: op contract, except that mlx keeps the pointer: the map behind it lives until it is given back, and the
+        // pages are private to this process and writable. `bytes` holds the elements of `shape`, aligned, and a header
+        // of more than eight bytes is in front of it.
+        let mut array = <Array as Handle>::empty();
+        let lent = unsafe {
+            call!(mlx_custom_lend(
+                array.as_mut_raw(),
+                bytes.as_ptr().cast_mut().cast(),
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                loan,
+                Some(give_back),
+            ))
+        };
+        if lent.is_err() {
+            // SAFETY: a failure leaves the loan with the caller.
+            unsafe { give_back(loan) };
+        }
+        lent.ok().map(|()| array)
     }
 
     /// Gives the mapped bytes to mlx, which copies them or, where the backend can, uses them in place.
@@ -189,40 +223,6 @@ impl SafetensorsFile {
         Ok((array, returned.load(Ordering::Acquire)))
     }
 
-    /// Copies a large tensor piece by piece, releasing the pages of each, so that it is never in memory twice.
-    ///
-    /// `None` where the array's buffer is not plain host memory, as on a GPU.
-    fn copy_in_pieces(
-        &self,
-        begin: usize,
-        bytes: &[u8],
-        shape: &[i32],
-        dtype: Dtype,
-    ) -> Result<Option<Array>> {
-        if Stream::current()?.device()?.kind()? != DeviceKind::Cpu {
-            return Ok(None);
-        }
-        // SAFETY: op contract.
-        let array = unsafe {
-            call!(Array = mlx_zeros(shape.as_ptr(), shape.len(), dtype.to_raw(), crate::device::stream()))
-        }?;
-        array.eval()?;
-        // SAFETY: op contract.
-        let in_order = unsafe { call!(copy bool = _mlx_array_is_row_contiguous(array.as_raw())) }?;
-        // SAFETY: op contract. The array is evaluated, so there is a buffer behind it.
-        let target = unsafe { sys::mlx_array_data_uint8(array.as_raw()) }.cast_mut();
-        if !in_order || target.is_null() {
-            return Ok(None);
-        }
-        for (i, piece) in bytes.chunks(PIECE).enumerate() {
-            // SAFETY: the buffer is host memory of `bytes.len()` bytes, filled with zeros one by one (a row-contiguous
-            // array of this size shares no byte between two elements), and nobody else has this array yet.
-            unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), target.add(i * PIECE), piece.len()) };
-            self.release(begin + i * PIECE, piece.len());
-        }
-        Ok(Some(array))
-    }
-
     /// Releases the pages that lie wholly inside a tensor that has been copied.
     fn release(&self, begin: usize, length: usize) {
         // The largest page in use; a range too small for it is not worth a system call.
@@ -249,6 +249,31 @@ impl std::fmt::Debug for SafetensorsFile {
             .field("tensors", &self.names.len())
             .finish()
     }
+}
+
+/// Takes over the named tensors, each of its file, in that order.
+///
+/// - `progress`: called with the bytes taken over so far and the bytes there are
+///
+/// # Errors
+/// As [`SafetensorsFile::tensor`]; headers are checked first, so that a bad one is found before a gigabyte is read.
+pub fn load_tensors(
+    tensors: &[(&SafetensorsFile, &str)],
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Vec<Array>> {
+    let sizes = tensors.iter().map(|(file, name)| Ok(file.info(name)?.nbytes)).collect::<Result<Vec<_>>>()?;
+    let total = sizes.iter().map(|&nbytes| nbytes as u64).sum();
+    let mut done = 0;
+    tensors
+        .iter()
+        .zip(sizes)
+        .map(|((file, name), nbytes)| {
+            let array = file.tensor(name)?;
+            done += nbytes as u64;
+            progress(done, total);
+            Ok(array)
+        })
+        .collect()
 }
 
 /// All tensors of one safetensors file.

@@ -6,8 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
-use super::parallel::load_tensors;
-use super::{SafetensorsFile, Tensors};
+use super::{SafetensorsFile, Tensors, load_tensors};
 use crate::error::{Error, Result};
 
 /// The file of a checkpoint that is not sharded.

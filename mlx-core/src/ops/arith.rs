@@ -3,6 +3,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use crate::cpu;
+use crate::cpu::elementwise::{Arithmetic, arithmetic};
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
@@ -282,6 +284,11 @@ impl Array {
     /// # Errors
     /// [`Error::Shape`] when the result does not fit in memory.
     pub fn astype(&self, dtype: Dtype) -> Result<Array> {
+        cpu::elementwise::cast(self, dtype).unwrap_or_else(|| self.plain_astype(dtype))
+    }
+
+    /// The same by MLX.
+    pub(crate) fn plain_astype(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_astype(self.as_raw(), dtype.to_raw(), stream())) }
     }
@@ -390,11 +397,14 @@ fn weak_int(op: &'static str, array: &Array, value: i32) -> Result<Array> {
 }
 
 macro_rules! operator {
-    ($($trait:ident $method:ident $f:ident $what:literal),* $(,)?) => {$(
+    ($($trait:ident $method:ident $f:ident $what:literal $($kernel:ident)?),* $(,)?) => {$(
         impl $trait for &Array {
             type Output = Result<Array>;
             #[doc = concat!($what, ", with broadcasting. Dtype: promoted. Source: `", stringify!($f), "`.")]
             fn $method(self, other: &Array) -> Result<Array> {
+                $(if let Some(result) = arithmetic(Arithmetic::$kernel, self, other) {
+                    return result;
+                })?
                 // SAFETY: op contract.
                 unsafe { call!(Array = $f(self.as_raw(), other.as_raw(), stream())) }
             }
@@ -433,9 +443,9 @@ macro_rules! operator {
 }
 
 operator! {
-    Add add mlx_add "Sum",
+    Add add mlx_add "Sum" Add,
     Sub sub mlx_subtract "Difference",
-    Mul mul mlx_multiply "Product",
+    Mul mul mlx_multiply "Product" Multiply,
     Div div mlx_divide "Quotient; of integers in float32",
 }
 

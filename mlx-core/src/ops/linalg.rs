@@ -3,7 +3,8 @@
 
 use super::gather::Bounds;
 use super::opt;
-use crate::device::{DeviceKind, Stream, stream};
+use crate::cpu::gather::Chosen;
+use crate::device::{on_cpu, stream};
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, c_string, call};
 use crate::vector::VectorArray;
@@ -55,8 +56,7 @@ impl Array {
     /// of each operand counted as one.
     ///
     /// Indices count from the front. Those that are known are checked; those still to be computed are clamped into the
-    /// range, as [`Array::take`] says. On the CPU, MLX's kernel takes float32 only: for other dtypes the matrices are
-    /// gathered first.
+    /// range, as [`Array::take`] says. On the CPU, rows that meet the same matrix are multiplied together.
     ///
     /// - shape: `[.., N, K]`, `[.., K, M]`, indices that broadcast to `[I..]` → `[I.., N, M]`; an operand without
     ///   indices uses its matrices in order
@@ -76,7 +76,7 @@ impl Array {
     ) -> Result<Array> {
         const OP: &str = "gather_mm";
         let (a, b) = (self.shape(), other.shape());
-        let ([a_batch @ .., rows, inner], [b_batch @ .., depth, columns]) = (a, b) else {
+        let ([a_batch @ .., _, inner], [b_batch @ .., depth, _]) = (a, b) else {
             return Err(Error::shape(OP, format!("expected two axes or more, found {a:?} and {b:?}")));
         };
         if inner != depth {
@@ -85,20 +85,31 @@ impl Array {
         let (a_count, b_count) = (count(OP, a_batch)?, count(OP, b_batch)?);
         let lhs = lhs.map(|i| Bounds::from_front(OP, "lhs", a_count).apply(i)).transpose()?;
         let rhs = rhs.map(|i| Bounds::from_front(OP, "rhs", b_count).apply(i)).transpose()?;
-        let on_cpu = Stream::current()?.device()?.kind()? == DeviceKind::Cpu;
+        let chosen = Chosen { lhs: lhs.as_ref(), rhs: rhs.as_ref(), sorted };
+        crate::cpu::gather::gather_mm(self, other, chosen)
+            .unwrap_or_else(|| self.plain_gather_mm(other, lhs.as_ref(), rhs.as_ref(), sorted))
+    }
+
+    /// The same by MLX, with operands that were checked.
+    pub(crate) fn plain_gather_mm(
+        &self,
+        other: &Array,
+        lhs: Option<&Array>,
+        rhs: Option<&Array>,
+        sorted: bool,
+    ) -> Result<Array> {
+        const OP: &str = "gather_mm";
+        let ([a_batch @ .., rows, inner], [b_batch @ .., depth, columns]) = (self.shape(), other.shape())
+        else {
+            return Err(Error::shape(OP, "expected two axes or more"));
+        };
         let plain = self.dtype() == Dtype::Float32 && other.dtype() == Dtype::Float32;
-        if (plain || !on_cpu) && self.size() > 0 && other.size() > 0 {
+        if (plain || !on_cpu()) && self.size() > 0 && other.size() > 0 {
             // SAFETY: op contract. The indices are in range, or clamped into it.
             return unsafe {
                 call!(
-                    Array = mlx_gather_mm(
-                        self.as_raw(),
-                        other.as_raw(),
-                        opt(lhs.as_ref()),
-                        opt(rhs.as_ref()),
-                        sorted,
-                        stream(),
-                    )
+                    Array =
+                        mlx_gather_mm(self.as_raw(), other.as_raw(), opt(lhs), opt(rhs), sorted, stream(),)
                 )
             };
         }
@@ -106,8 +117,8 @@ impl Array {
             Some(indices) => matrices.reshape(&[count, n, m])?.take(indices, 0),
             None => Ok(matrices.clone()),
         };
-        let a = chosen(self, a_count, [*rows, *inner], lhs.as_ref())?;
-        let b = chosen(other, b_count, [*depth, *columns], rhs.as_ref())?;
+        let a = chosen(self, count(OP, a_batch)?, [*rows, *inner], lhs)?;
+        let b = chosen(other, count(OP, b_batch)?, [*depth, *columns], rhs)?;
         a.matmul(&b)
     }
 }

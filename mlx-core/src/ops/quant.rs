@@ -11,6 +11,7 @@ use std::str::FromStr;
 use super::gather::Bounds;
 use super::linalg::count;
 use super::{opt, optional_dtype, optional_int};
+use crate::cpu::gather::Chosen;
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
@@ -410,6 +411,15 @@ impl Array {
             return self.times_dequantized(&packed, transpose);
         }
         let parts = [weight, scales];
+        if weight.ndim() > 2 {
+            // A batch of matrices, each chosen in order.
+            let chosen = Chosen { lhs: None, rhs: None, sorted: false };
+            if let Some(product) =
+                crate::cpu::gather::gather_qmm(self, parts, biases, transpose, format, outer, chosen)
+            {
+                return product;
+            }
+        }
         crate::cpu::quantized::quantized_matmul(self, parts, biases, transpose, format, outer)
             .unwrap_or_else(|| self.plain_quantized_matmul(weight, scales, biases, transpose, format))
     }
@@ -477,7 +487,7 @@ impl Array {
         const OP: &str = "gather_qmm";
         check_operand(OP, "x", self)?;
         let packed = Packed::new(OP, weight, scales, biases, format)?;
-        let (inner, _) = packed.inner_and_outer(transpose);
+        let (inner, outer) = packed.inner_and_outer(transpose);
         let [batch @ .., _, width] = self.shape() else {
             let message = format!("expected two axes or more, found shape {:?}", self.shape());
             return Err(Error::shape(OP, message));
@@ -495,6 +505,26 @@ impl Array {
             let matrix = if transpose { matrix.swap_axes(-1, -2)? } else { matrix };
             return self.gather_mm(&matrix, lhs.as_ref(), rhs.as_ref(), sorted);
         }
+        let chosen = Chosen { lhs: lhs.as_ref(), rhs: rhs.as_ref(), sorted };
+        let parts = [weight, scales];
+        crate::cpu::gather::gather_qmm(self, parts, biases, transpose, format, outer, chosen).unwrap_or_else(
+            || {
+                let indices = [lhs.as_ref(), rhs.as_ref()];
+                self.plain_gather_qmm(parts, biases, indices, transpose, format, sorted)
+            },
+        )
+    }
+
+    /// MLX's own products, with operands that were checked.
+    pub(crate) fn plain_gather_qmm(
+        &self,
+        [weight, scales]: [&Array; 2],
+        biases: Option<&Array>,
+        [lhs, rhs]: [Option<&Array>; 2],
+        transpose: bool,
+        format: Quantization,
+        sorted: bool,
+    ) -> Result<Array> {
         // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked, and the
         // indices are in range, or clamped into it.
         unsafe {
@@ -504,8 +534,8 @@ impl Array {
                     weight.as_raw(),
                     scales.as_raw(),
                     opt(biases),
-                    opt(lhs.as_ref()),
-                    opt(rhs.as_ref()),
+                    opt(lhs),
+                    opt(rhs),
                     transpose,
                     optional_int(Some(format.group_size)),
                     optional_int(Some(format.bits)),

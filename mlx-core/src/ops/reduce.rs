@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::cpu::reduce::{Over, along};
 use crate::device::stream;
 use crate::error::Result;
 use crate::ffi::{Handle, call};
@@ -23,7 +24,7 @@ fn fresh(array: &Array) -> Result<Cow<'_, Array>> {
 /// A reduction in its three forms: one axis, several, all.
 macro_rules! reduction {
     (dtype $dtype:literal, empty $empty:literal; $($(#[$doc:meta])* $one:ident $several:ident $all:ident
-        => $f_one:ident $f_several:ident $f_all:ident),* $(,)?) => {$(
+        => $f_one:ident $f_several:ident $f_all:ident $(through $over:ident)?),* $(,)?) => {$(
         $(#[$doc])*
         ///
         /// - shape: without `axis`, or with length 1 there when `keepdims`; a negative axis counts from the end
@@ -34,6 +35,9 @@ macro_rules! reduction {
         /// # Errors
         /// [`crate::Error::Mlx`] when `axis` is out of range.
         pub fn $one(&self, axis: i32, keepdims: bool) -> Result<Array> {
+            $(if let Some(result) = along(Over::$over, self, axis, keepdims) {
+                return result;
+            })?
             // SAFETY: op contract.
             unsafe { call!(Array = $f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
         }
@@ -115,7 +119,7 @@ macro_rules! deviation {
 
 /// The place of an extreme value.
 macro_rules! place {
-    ($($(#[$doc:meta])* $one:ident $all:ident => $f_one:ident $f_all:ident),* $(,)?) => {$(
+    ($($(#[$doc:meta])* $one:ident $all:ident => $f_one:ident $f_all:ident $(through $over:ident)?),* $(,)?) => {$(
         $(#[$doc])*
         ///
         /// - shape: without `axis`, or with length 1 there when `keepdims`
@@ -125,6 +129,9 @@ macro_rules! place {
         /// # Errors
         /// [`crate::Error::Mlx`] when `axis` is out of range or the array is empty.
         pub fn $one(&self, axis: i32, keepdims: bool) -> Result<Array> {
+            $(if let Some(result) = along(Over::$over, self, axis, keepdims) {
+                return result;
+            })?
             // SAFETY: op contract.
             unsafe { call!(Array = $f_one(fresh(self)?.as_raw(), axis, keepdims, stream())) }
         }
@@ -175,7 +182,8 @@ impl Array {
     }
     reduction! { dtype "floating and complex64, kept; others give float32", empty "an error";
         /// `ln Σ eˣ` without overflow.
-        logsumexp logsumexp_axes logsumexp_all => mlx_logsumexp_axis mlx_logsumexp_axes mlx_logsumexp,
+        logsumexp logsumexp_axes logsumexp_all => mlx_logsumexp_axis mlx_logsumexp_axes mlx_logsumexp
+            through LogSumExp,
     }
     reduction! { dtype "floating, kept; others give float32", empty "an error";
         /// Median; of an even number of elements the mean of the middle two; NaN if there is one.
@@ -196,7 +204,7 @@ impl Array {
 
     place! {
         /// Where the largest is; the first of equals, or of NaNs.
-        argmax argmax_all => mlx_argmax_axis mlx_argmax,
+        argmax argmax_all => mlx_argmax_axis mlx_argmax through Argmax,
         /// Where the smallest is; the first of equals, or of NaNs.
         argmin argmin_all => mlx_argmin_axis mlx_argmin,
     }
@@ -218,6 +226,9 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn softmax(&self, axis: i32) -> Result<Array> {
+        if let Some(result) = along(Over::Softmax, self, axis, true) {
+            return result;
+        }
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_softmax_axis(self.as_raw(), axis, true, stream())) }
     }

@@ -33,7 +33,8 @@ impl<T: Element, A: Unary, const GATED: bool> Kernel for Finish<'_, '_, T, A, GA
             // SAFETY: sums, bias, what is added and results have these rows and columns, as `project` checked; a task
             // writes columns of its own.
             unsafe {
-                let (first, second) = (first.as_ptr().add(i * count), second.as_ptr().wrapping_add(i * count));
+                let (first, second) =
+                    (first.as_ptr().add(i * count), second.as_ptr().wrapping_add(i * count));
                 let bias = part.bias.map(|bias| bias.as_ptr().add(start));
                 let add = part.add.as_ref().map(|add| add.at(row).add(start));
                 each!(S, count, |j, m| {

@@ -124,8 +124,11 @@ impl<T: Element> Part<'_, T> {
         for weight in weights {
             let [outputs, inputs] = weight.shape();
             if inputs != x.width() || outputs != n {
-                let message =
-                    format!("weights of [{outputs}, {inputs}] for [{}, {}] to [{rows}, {n}]", x.rows(), x.width());
+                let message = format!(
+                    "weights of [{outputs}, {inputs}] for [{}, {}] to [{rows}, {n}]",
+                    x.rows(),
+                    x.width()
+                );
                 return Err(Error::operand(KERNEL, message));
             }
         }
@@ -157,9 +160,9 @@ struct Plan<'a, T: Element> {
 impl<'a, T: Element> Plan<'a, T> {
     fn new(isa: Isa, x: &Rows<'a, T>, parts: &[Part<'_, T>]) -> Result<Self> {
         let weights = || {
-            parts.iter().flat_map(|part| {
-                std::iter::once(&part.weight).chain(part.gate.as_ref().map(|(_, up)| up))
-            })
+            parts
+                .iter()
+                .flat_map(|part| std::iter::once(&part.weight).chain(part.gate.as_ref().map(|(_, up)| up)))
         };
         let mut few: Vec<(Format, Prepared)> = Vec::new();
         if x.rows() <= FEW {
@@ -309,7 +312,13 @@ unsafe fn floats<X: Element, W: Element>(
     debug_assert!(out.len() >= shape.rows * shape.count);
     let Shape { rows, count, k, accumulate } = shape;
     let out = out.as_mut_ptr();
-    dispatch(isa, Block { tile: Tile { x, x_stride, w, w_stride, k, rows, cols: 0, out, out_stride: count, accumulate }, count });
+    dispatch(
+        isa,
+        Block {
+            tile: Tile { x, x_stride, w, w_stride, k, rows, cols: 0, out, out_stride: count, accumulate },
+            count,
+        },
+    );
 }
 
 /// The same in dot products of bfloat16.

@@ -161,10 +161,6 @@ impl Simd for Avx2 {
         unsafe { _mm256_min_ps(a, b) }
     }
     #[inline(always)]
-    fn sqrt(self, a: V) -> V {
-        unsafe { _mm256_sqrt_ps(a) }
-    }
-    #[inline(always)]
     fn round(self, a: V) -> V {
         unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
     }

@@ -20,7 +20,7 @@ use half::{bf16, f16};
 
 use crate::Isa;
 use crate::scratch::Plain;
-pub(crate) use exp::{exp, sigmoid, tanh};
+pub(crate) use exp::{exp, sigmoid};
 pub(crate) use portable::Portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -69,7 +69,6 @@ pub(crate) trait Simd: Copy + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The smaller. Where one is NaN: `b`, or NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    fn sqrt(self, a: Self::V) -> Self::V;
     /// To the nearest whole number, ties to even; for magnitudes below 2²².
     fn round(self, a: Self::V) -> Self::V;
     /// `2^n` for whole `n` from −126 to 127.

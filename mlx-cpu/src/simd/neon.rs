@@ -146,10 +146,6 @@ impl Simd for Neon {
         unsafe { vminq_f32(a, b) }
     }
     #[inline(always)]
-    fn sqrt(self, a: V) -> V {
-        unsafe { vsqrtq_f32(a) }
-    }
-    #[inline(always)]
     fn round(self, a: V) -> V {
         unsafe { vrndnq_f32(a) }
     }

@@ -105,10 +105,6 @@ impl Simd for Portable {
         lanes!(i => if a[i] < b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
-    fn sqrt(self, a: V) -> V {
-        lanes!(i => a[i].sqrt())
-    }
-    #[inline(always)]
     fn round(self, a: V) -> V {
         // Adding 1.5 · 2²³ leaves no bits for a fraction.
         const SHIFT: f32 = 12_582_912.0;

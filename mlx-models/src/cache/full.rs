@@ -4,7 +4,7 @@
 use mlx_core::Array;
 use mlx_core::fast::KvBuffer;
 
-use super::{check, grown, round_up, tokens};
+use super::{Tokens, check, round_up};
 use crate::error::Result;
 
 /// Keys and values of every token, in buffers that grow in steps of 256 tokens.
@@ -24,24 +24,30 @@ impl FullCache {
 
     /// As [`KvCache::append`](super::KvCache::append).
     pub(super) fn append(&mut self, keys: &Array, values: &Array) -> Result<(Array, Array)> {
-        let length = check(self.buffer.as_ref().map(KvBuffer::keys), keys, values)?;
-        let stop = self.offset + length;
+        check(self.buffer.as_ref(), keys, values)?;
+        self.write(
+            &Tokens::of(keys, values)?,
+            |buffer, at, first| Ok(buffer.append(keys, values, at, first)?),
+        )
+    }
+
+    /// Lets `body` write new tokens into buffers that have room for them: it is told where they go, and what they see
+    /// first.
+    pub(super) fn write<R>(
+        &mut self,
+        new: &Tokens,
+        body: impl FnOnce(&mut KvBuffer, i32, i32) -> Result<R>,
+    ) -> Result<R> {
+        let stop = self.offset + new.length;
         let mut buffer = match &self.buffer {
             Some(buffer) if buffer.capacity() >= stop => buffer.clone(),
-            Some(buffer) => {
-                let kept = |array: &Array| tokens(array, 0, self.offset);
-                let k = grown(Some(&kept(buffer.keys())?), keys, round_up(stop))?;
-                KvBuffer::new(k, grown(Some(&kept(buffer.values())?), values, round_up(stop))?, self.offset)?
-            }
-            None => {
-                let capacity = round_up(stop);
-                KvBuffer::new(grown(None, keys, capacity)?, grown(None, values, capacity)?, 0)?
-            }
+            Some(buffer) => new.grown(Some((buffer, 0, self.offset)), round_up(stop))?,
+            None => new.grown(None, round_up(stop))?,
         };
-        let visible = buffer.append(keys, values, self.offset, 0)?;
+        let result = body(&mut buffer, self.offset, 0)?;
         self.buffer = Some(buffer);
         self.offset = stop;
-        Ok(visible)
+        Ok(result)
     }
 
     pub(super) fn trim(&mut self, offset: i32) {

@@ -14,8 +14,9 @@ mod rotating;
 pub use full::FullCache;
 pub use rotating::RotatingCache;
 
-use mlx_core::Array;
-use mlx_core::fast::Mask;
+use mlx_core::fast::{KvBuffer, Mask};
+use mlx_core::{Array, Dtype};
+use mlx_nn::attention::{Heads, Place};
 
 use crate::config::LayerKind;
 use crate::error::{Error, Result};
@@ -66,6 +67,37 @@ impl KvCache {
         match self {
             Self::Full(cache) => cache.append(keys, values),
             Self::Rotating(cache) => cache.append(keys, values),
+        }
+    }
+
+    /// Attention of new tokens over those that they may look at, with their keys and values added to the cache.
+    ///
+    /// `q`: `[B, L, H·E]`, `k` and `v`: `[B, L, K·E]` → `[B, L, H·E]`. Lazy.
+    ///
+    /// # Errors
+    /// [`Error::Nn`] or [`Error::Core`] when the shapes do not fit; the cache is then as it was.
+    pub fn attend(
+        &mut self,
+        q: &Array,
+        k: &Array,
+        v: &Array,
+        heads: &Heads<'_>,
+        pass: &Pass,
+    ) -> Result<Array> {
+        let mask = pass.mask(self);
+        let (&[batch, length, width], position) = (k.shape(), self.offset()) else {
+            return Err(Error::CacheShape { expected: "[B, L, K·E]".into(), found: k.shape().to_vec() });
+        };
+        let size = width / heads.keys.max(1);
+        let new =
+            Tokens { heads: [batch, heads.keys], length, sizes: [size; 2], dtypes: [k.dtype(), v.dtype()] };
+        let body = |buffer: &mut KvBuffer, at, first| {
+            let place = Place { position, text: pass.length(), at, first };
+            Ok(heads.attend(q, k, v, buffer, place, mask)?)
+        };
+        match self {
+            Self::Full(cache) => cache.write(&new, body),
+            Self::Rotating(cache) => cache.write(&new, body),
         }
     }
 
@@ -258,31 +290,49 @@ impl Cache {
     }
 }
 
-/// `buffer[:, :, start..stop]` of keys or values.
-fn tokens(buffer: &Array, start: i32, stop: i32) -> Result<Array> {
-    Ok(buffer.slice_axis(2, start, stop)?)
+/// What new keys and values are, without their numbers.
+struct Tokens {
+    /// B, K.
+    heads: [i32; 2],
+    /// L.
+    length: i32,
+    /// E of keys and of values.
+    sizes: [i32; 2],
+    dtypes: [Dtype; 2],
 }
 
-/// A buffer of `capacity` tokens that starts with `kept` and has the shape and dtype of `like` otherwise.
-fn grown(kept: Option<&Array>, like: &Array, capacity: i32) -> Result<Array> {
-    let mut shape = like.shape().to_vec();
-    let held = match kept {
-        Some(kept) => kept.dim(2)?,
-        None => 0,
-    };
-    if let Some(tokens) = shape.get_mut(2) {
-        *tokens = capacity - held;
+impl Tokens {
+    /// Those of keys and values, `[B, K, L, E]` each, that were checked.
+    fn of(keys: &Array, values: &Array) -> Result<Self> {
+        Ok(Self {
+            heads: [keys.dim(0)?, keys.dim(1)?],
+            length: keys.dim(2)?,
+            sizes: [keys.dim(3)?, values.dim(3)?],
+            dtypes: [keys.dtype(), values.dtype()],
+        })
     }
-    let room = Array::zeros(&shape, like.dtype())?;
-    Ok(match kept {
-        Some(kept) if held > 0 => mlx_core::concatenate(&[kept, &room], 2)?,
-        _ => room,
-    })
+
+    /// Buffers of `capacity` tokens that begin with those from one place to another of earlier ones.
+    fn grown(&self, earlier: Option<(&KvBuffer, i32, i32)>, capacity: i32) -> Result<KvBuffer> {
+        let held = earlier.map_or(0, |(_, start, stop)| stop - start);
+        let [batch, heads] = self.heads;
+        let buffer = |kept: Option<&Array>, size: i32, dtype: Dtype| -> Result<Array> {
+            let room = Array::zeros(&[batch, heads, capacity - held, size], dtype)?;
+            Ok(match (kept, earlier) {
+                (Some(kept), Some((_, start, stop))) if held > 0 => {
+                    mlx_core::concatenate(&[&kept.slice_axis(2, start, stop)?, &room], 2)?
+                }
+                _ => room,
+            })
+        };
+        let [keys, values] = [earlier.map(|(b, ..)| b.keys()), earlier.map(|(b, ..)| b.values())];
+        let keys = buffer(keys, self.sizes[0], self.dtypes[0])?;
+        Ok(KvBuffer::new(keys, buffer(values, self.sizes[1], self.dtypes[1])?, held)?)
+    }
 }
 
-/// Checks that `keys` and `values` are `[B, K, L, E]` of the batch, heads, size and dtype that `buffer` has, and
-/// returns L.
-fn check(buffer: Option<&Array>, keys: &Array, values: &Array) -> Result<i32> {
+/// Checks that `keys` and `values` are `[B, K, L, E]` of the batch, heads, size and dtype that `buffer` has.
+fn check(buffer: Option<&KvBuffer>, keys: &Array, values: &Array) -> Result<()> {
     let unfit =
         |found: &Array, expected: String| Error::CacheShape { expected, found: found.shape().to_vec() };
     let &[batch, heads, length, _] = keys.shape() else {
@@ -292,12 +342,12 @@ fn check(buffer: Option<&Array>, keys: &Array, values: &Array) -> Result<i32> {
         return Err(unfit(values, format!("[{batch}, {heads}, {length}, E], as the keys have it")));
     }
     if let Some(buffer) = buffer
-        && let &[b, k, _, e] = buffer.shape()
+        && let &[b, k, _, e] = buffer.keys().shape()
         && (b != batch || k != heads || keys.shape().get(3) != Some(&e))
     {
         return Err(unfit(keys, format!("[{b}, {k}, L, {e}], as the cache has it")));
     }
-    Ok(length)
+    Ok(())
 }
 
 /// The next multiple of [`STEP`].

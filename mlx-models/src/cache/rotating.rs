@@ -4,7 +4,7 @@
 use mlx_core::Array;
 use mlx_core::fast::KvBuffer;
 
-use super::{STEP, check, grown, round_up, tokens};
+use super::{STEP, Tokens, check, round_up};
 use crate::error::{Error, Result};
 
 /// Keys and values of the tokens that a window of W still reaches, and up to 256 more so that the text can be
@@ -57,7 +57,20 @@ impl RotatingCache {
 
     /// As [`KvCache::append`](super::KvCache::append).
     pub(super) fn append(&mut self, keys: &Array, values: &Array) -> Result<(Array, Array)> {
-        let length = check(self.buffer.as_ref().map(KvBuffer::keys), keys, values)?;
+        check(self.buffer.as_ref(), keys, values)?;
+        self.write(
+            &Tokens::of(keys, values)?,
+            |buffer, at, first| Ok(buffer.append(keys, values, at, first)?),
+        )
+    }
+
+    /// As [`FullCache::write`](super::FullCache).
+    pub(super) fn write<R>(
+        &mut self,
+        new: &Tokens,
+        body: impl FnOnce(&mut KvBuffer, i32, i32) -> Result<R>,
+    ) -> Result<R> {
+        let length = new.length;
         let visible = self.visible();
         let capacity = self.buffer.as_ref().map_or(0, KvBuffer::capacity);
         let reserve = (self.window - 1).saturating_add(STEP);
@@ -69,21 +82,16 @@ impl RotatingCache {
         } else {
             (reserve, reserve + length + STEP - 1)
         };
-        let stop = kept + length;
         let mut buffer = match &self.buffer {
             Some(buffer) if kept == self.held && buffer.capacity() == capacity => buffer.clone(),
-            Some(buffer) => {
-                let rest = |array: &Array| tokens(array, self.held - kept, self.held);
-                let k = grown(Some(&rest(buffer.keys())?), keys, capacity)?;
-                KvBuffer::new(k, grown(Some(&rest(buffer.values())?), values, capacity)?, kept)?
-            }
-            None => KvBuffer::new(grown(None, keys, capacity)?, grown(None, values, capacity)?, 0)?,
+            Some(buffer) => new.grown(Some((buffer, self.held - kept, self.held)), capacity)?,
+            None => new.grown(None, capacity)?,
         };
-        let seen = buffer.append(keys, values, kept, kept - visible)?;
+        let result = body(&mut buffer, kept, kept - visible)?;
         self.buffer = Some(buffer);
-        self.held = stop;
+        self.held = kept + length;
         self.offset += length;
-        Ok(seen)
+        Ok(result)
     }
 
     /// Whether every token that the window reaches from position `offset` is still here.
