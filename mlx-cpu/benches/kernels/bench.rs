@@ -237,7 +237,7 @@ impl Bench {
     }
 }
 
-/// Seconds of each sample, after a turn that does not count unless it takes half of the budget.
+/// Seconds of each sample, after a turn that does not count. However long turns take there are two samples.
 fn repeat(budget: Duration, run: &mut dyn FnMut(usize) -> Result<()>) -> Result<Vec<f64>> {
     let began = Instant::now();
     let mut turn = 0;
@@ -249,15 +249,16 @@ fn repeat(budget: Duration, run: &mut dyn FnMut(usize) -> Result<()>) -> Result<
         }
         Ok(start.elapsed().as_secs_f64() / turns as f64)
     };
-    let first = sample(1)?;
     let budget = budget.as_secs_f64();
-    if first > budget / 2.0 {
-        return Ok(vec![first]);
-    }
-    let once = sample(1)?.max(1e-9);
-    let turns = (SAMPLE / once).ceil().clamp(1.0, 1e6) as usize;
+    sample(1)?;
     let mut samples = Vec::new();
-    while samples.is_empty() || (began.elapsed().as_secs_f64() < budget && samples.len() < SAMPLES) {
+    let once = sample(1)?.max(1e-9);
+    if once > SAMPLE {
+        // One turn is a sample.
+        samples.push(once);
+    }
+    let turns = (SAMPLE / once).ceil().clamp(1.0, 1e6) as usize;
+    while samples.len() < 2 || (began.elapsed().as_secs_f64() < budget && samples.len() < SAMPLES) {
         samples.push(sample(turns)?);
     }
     Ok(samples)
