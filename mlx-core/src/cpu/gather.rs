@@ -48,8 +48,7 @@ pub(crate) fn gather_qmm(
 ) -> Option<Result<Array>> {
     let dtype = x.dtype();
     let affine = format.mode == QuantMode::Affine;
-    let alike =
-        (!affine || scales.dtype() == dtype) && biases.is_none_or(|biases| biases.dtype() == dtype);
+    let alike = (!affine || scales.dtype() == dtype) && biases.is_none_or(|biases| biases.dtype() == dtype);
     if !alike || !serves(x, weight) {
         return None;
     }
@@ -71,10 +70,8 @@ fn apply(
     let x = operands.first()?;
     let [x_batch @ .., rows, _] = x.shape() else { return None };
     let [w_batch @ .., _, _] = weight else { return None };
-    let batch = broadcast(
-        chosen.lhs.map_or(x_batch, Array::shape),
-        chosen.rhs.map_or(w_batch, Array::shape),
-    )?;
+    let batch =
+        broadcast(chosen.lhs.map_or(x_batch, Array::shape), chosen.rhs.map_or(w_batch, Array::shape))?;
     let shape = [&batch[..], &[*rows, n]].concat();
     let indices = |array: Option<&Array>| {
         array
@@ -171,7 +168,8 @@ impl Fused for Gather {
             return Ok(crate::transform::vjp(function, &chosen, cotangents)?.1);
         };
         let Operands { x, weight, lhs, rhs } = self.operands(primals)?;
-        let (Some(shape), [x_batch @ .., rows, inner]) = (y.shape().split_last_chunk::<2>(), x.shape()) else {
+        let (Some(shape), [x_batch @ .., rows, inner]) = (y.shape().split_last_chunk::<2>(), x.shape())
+        else {
             return Err(Error::shape("gather", "an input is missing"));
         };
         let batch = shape.0;
@@ -280,10 +278,7 @@ fn indices(view: Option<&View<'_>>, own: &[i32], batch: &[i32]) -> Result<Vec<us
     for (dim, step) in place {
         spread = spread.iter().flat_map(|&start| (0..dim).map(move |i| start + i * step)).collect();
     }
-    spread
-        .into_iter()
-        .map(|i| values.get(i).copied().ok_or_else(|| out_of_range(i, values.len())))
-        .collect()
+    spread.into_iter().map(|i| values.get(i).copied().ok_or_else(|| out_of_range(i, values.len()))).collect()
 }
 
 fn compute<T: mlx_cpu::Element + Default>(
@@ -320,8 +315,7 @@ fn compute<T: mlx_cpu::Element + Default>(
         && groups.len() == rhs.len()
         && lhs.iter().all(|&i| i == shared)
     {
-        let experts =
-            rhs.iter().map(|&i| Expert::<T>::of(op.kind, weight, i)).collect::<Result<Vec<_>>>()?;
+        let experts = rhs.iter().map(|&i| Expert::<T>::of(op.kind, weight, i)).collect::<Result<Vec<_>>>()?;
         let parts = experts
             .iter()
             .zip(results.chunks_exact_mut(each))

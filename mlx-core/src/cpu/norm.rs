@@ -301,7 +301,9 @@ fn compute_vjp<T: mlx_cpu::Element>(
     let (isa, eps, mut dx) = (Isa::current(), op.eps, rows_mut(dx)?);
     let (x, y) = (x.rows()?, y.rows()?);
     match op.shift {
-        Some(offset) => kernel::rms_norm_vjp(isa, x, &kernel::RmsNorm { weight, offset, eps }, y, &mut dx, dw)?,
+        Some(offset) => {
+            kernel::rms_norm_vjp(isa, x, &kernel::RmsNorm { weight, offset, eps }, y, &mut dx, dw)?
+        }
         None => {
             let norm = kernel::LayerNorm { weight, bias: None, eps };
             kernel::layer_norm_vjp(isa, x, &norm, y, &mut dx, dw, db)?;

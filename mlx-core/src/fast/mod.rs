@@ -335,7 +335,11 @@ pub fn scaled_dot_product_attention(
             return Err(Error::shape(OP, message));
         }
         Mask::Window(window) if window < 1 => {
-            return Err(Error::argument(OP, "mask", format!("expected a window of 1 or more, found {window}")));
+            return Err(Error::argument(
+                OP,
+                "mask",
+                format!("expected a window of 1 or more, found {window}"),
+            ));
         }
         Mask::None | Mask::Causal | Mask::Window(_) => None,
         Mask::Additive(mask) => {

@@ -99,7 +99,8 @@ impl Array {
         sorted: bool,
     ) -> Result<Array> {
         const OP: &str = "gather_mm";
-        let ([a_batch @ .., rows, inner], [b_batch @ .., depth, columns]) = (self.shape(), other.shape()) else {
+        let ([a_batch @ .., rows, inner], [b_batch @ .., depth, columns]) = (self.shape(), other.shape())
+        else {
             return Err(Error::shape(OP, "expected two axes or more"));
         };
         let plain = self.dtype() == Dtype::Float32 && other.dtype() == Dtype::Float32;
@@ -107,14 +108,8 @@ impl Array {
             // SAFETY: op contract. The indices are in range, or clamped into it.
             return unsafe {
                 call!(
-                    Array = mlx_gather_mm(
-                        self.as_raw(),
-                        other.as_raw(),
-                        opt(lhs),
-                        opt(rhs),
-                        sorted,
-                        stream(),
-                    )
+                    Array =
+                        mlx_gather_mm(self.as_raw(), other.as_raw(), opt(lhs), opt(rhs), sorted, stream(),)
                 )
             };
         }

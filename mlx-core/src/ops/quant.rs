@@ -507,11 +507,12 @@ impl Array {
         }
         let chosen = Chosen { lhs: lhs.as_ref(), rhs: rhs.as_ref(), sorted };
         let parts = [weight, scales];
-        crate::cpu::gather::gather_qmm(self, parts, biases, transpose, format, outer, chosen)
-            .unwrap_or_else(|| {
+        crate::cpu::gather::gather_qmm(self, parts, biases, transpose, format, outer, chosen).unwrap_or_else(
+            || {
                 let indices = [lhs.as_ref(), rhs.as_ref()];
                 self.plain_gather_qmm(parts, biases, indices, transpose, format, sorted)
-            })
+            },
+        )
     }
 
     /// MLX's own products, with operands that were checked.
