@@ -3,5 +3,6 @@
 
 mod attention;
 mod bench;
+mod gemm;
 mod quant;
 mod vector;
