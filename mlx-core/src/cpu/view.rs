@@ -30,7 +30,8 @@ impl<'a, T: Copy> Matrix<'a, T> {
     /// All axes of `view` but the last as rows.
     pub(crate) fn of(view: &View<'a>) -> Result<Self> {
         let (shape, strides) = (view.shape(), view.strides());
-        let (Some((&columns, outer)), Some((&step, outer_strides))) = (shape.split_last(), strides.split_last())
+        let (Some((&columns, outer)), Some((&step, outer_strides))) =
+            (shape.split_last(), strides.split_last())
         else {
             return Err(Error::shape("cpu", "expected an axis"));
         };
@@ -111,7 +112,7 @@ fn collapse(shape: &[i32], strides: &[i64]) -> Option<usize> {
 /// Results in row-major order, all axes but the last as rows.
 pub(crate) fn rows_mut<'a, T>(view: &mut View<'a>) -> Result<RowsMut<'a, T>> {
     let columns = view.shape().last().map_or(1, |&dim| length(dim));
-    let rows = if columns == 0 { 0 } else { view.size() / columns };
+    let rows = view.size().checked_div(columns).unwrap_or(0);
     Ok(RowsMut::new(elements_mut(view), rows, columns, columns)?)
 }
 

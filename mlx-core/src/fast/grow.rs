@@ -46,13 +46,11 @@ impl KvBuffer {
     }
 
     /// All of the keys' memory, `[B, K, capacity, E]`.
-    #[must_use]
     pub fn keys(&self) -> &Array {
         &self.keys
     }
 
     /// All of the values' memory, `[B, K, capacity, E]`.
-    #[must_use]
     pub fn values(&self) -> &Array {
         &self.values
     }
@@ -92,7 +90,8 @@ impl KvBuffer {
             }
         }
         if self.written.get() == at
-            && let Some(result) = cpu::attention::append([&self.keys, &self.values], [keys, values], at, first)
+            && let Some(result) =
+                cpu::attention::append([&self.keys, &self.values], [keys, values], at, first)
         {
             let [k, v, seen_k, seen_v] = result?;
             (self.keys, self.values) = (k, v);
