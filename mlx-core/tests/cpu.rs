@@ -462,7 +462,7 @@ fn a_norm_takes_a_weight_of_another_dtype() {
     let (x, w) = (draw(1, &[3, 48]).astype(Dtype::Bfloat16).unwrap(), draw(2, &[48]));
     let op = |x: &[Array]| Ok(vec![norm(&x[0], &Norm { weight: &x[1], shift: 1.0, eps: 1e-6 })?]);
     let y = draw(3, &[3, 48]).astype(Dtype::Bfloat16).unwrap();
-    let (found, pulled) = transform::vjp(op, &[x.clone(), w.clone()], &[y.clone()]).unwrap();
+    let (found, pulled) = transform::vjp(op, &[x.clone(), w.clone()], std::slice::from_ref(&y)).unwrap();
     let (expected, gradients) = transform::vjp(op, &[wide(&x), wide(&w)], &[wide(&y)]).unwrap();
     assert_eq!([pulled[0].dtype(), pulled[1].dtype()], [Dtype::Bfloat16, Dtype::Float32]);
     close(&found[0], &expected[0], 2e-2, "value");
@@ -864,7 +864,8 @@ fn a_buffer_hands_its_gradient_on() {
         Ok(vec![(&k.square()?.sum_all()? + &v.sum_all()?)?])
     };
     let one = Array::ones(&[], Dtype::Float32).unwrap();
-    let (value, found) = transform::vjp(loss, &[keys.clone(), values.clone()], &[one.clone()]).unwrap();
+    let (value, found) =
+        transform::vjp(loss, &[keys.clone(), values.clone()], std::slice::from_ref(&one)).unwrap();
     let (expected_value, expected) =
         transform::vjp(loss, &[wide(&keys), wide(&values)], &[wide(&one)]).unwrap();
     close(&value[0], &expected_value[0], 1e-6, "value");

@@ -112,7 +112,7 @@ fn collapse(shape: &[i32], strides: &[i64]) -> Option<usize> {
 /// Results in row-major order, all axes but the last as rows.
 pub(crate) fn rows_mut<'a, T>(view: &mut View<'a>) -> Result<RowsMut<'a, T>> {
     let columns = view.shape().last().map_or(1, |&dim| length(dim));
-    let rows = if columns == 0 { 0 } else { view.size() / columns };
+    let rows = view.size().checked_div(columns).unwrap_or(0);
     Ok(RowsMut::new(elements_mut(view), rows, columns, columns)?)
 }
 

@@ -66,13 +66,11 @@ impl KvBuffer {
     }
 
     /// All of the keys' memory, `[B, K, capacity, E]`.
-    #[must_use]
     pub fn keys(&self) -> &Array {
         &self.keys
     }
 
     /// All of the values' memory, `[B, K, capacity, E]`.
-    #[must_use]
     pub fn values(&self) -> &Array {
         &self.values
     }
