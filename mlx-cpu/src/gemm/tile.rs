@@ -93,17 +93,24 @@ unsafe fn floats<S: Simd, X: Scalar, W: Scalar, const M: usize, const N: usize>(
     unsafe {
         while i + S::LANES <= k {
             let mut weights = [s.splat(0.0); N];
-            for (n, v) in weights.iter_mut().enumerate() {
-                *v = W::load(s, w.add(n * w_stride + i));
+            let mut n = 0;
+            while n < N {
+                weights[n] = W::load(s, w.add(n * w_stride + i));
+                n += 1;
             }
-            for (m, sums) in sums.iter_mut().enumerate() {
+            let mut m = 0;
+            while m < M {
                 let v = X::load(s, x.add(m * x_stride + i));
-                for (sum, &weight) in sums.iter_mut().zip(&weights) {
-                    *sum = s.fma(v, weight, *sum);
+                let mut n = 0;
+                while n < N {
+                    sums[m][n] = s.fma(v, weights[n], sums[m][n]);
+                    n += 1;
                 }
+                m += 1;
             }
             i += S::LANES;
         }
+        let mut sums = sums;
         if i < k {
             let left = k - i;
             for (m, sums) in sums.iter_mut().enumerate() {
@@ -194,6 +201,13 @@ pub(crate) mod bf16 {
                 let mut weights = [load(w.add(i)); N];
                 for (n, v) in weights.iter_mut().enumerate().skip(1) {
                     *v = load(w.add(n * w_stride + i));
+                }
+                if M > 1 && M < 6 {
+                    // With so few rows weights come from memory, and with more than one too slowly for the processor to
+                    // see far enough ahead: those of the next tile are asked for. Past the end nothing is touched.
+                    for n in N..2 * N {
+                        _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(n * w_stride + i).cast());
+                    }
                 }
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let v = load(x.add(m * x_stride + i));
