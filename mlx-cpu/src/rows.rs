@@ -60,7 +60,7 @@ impl<'a, T> Rows<'a, T> {
     }
 
     /// All elements one after the other; copied where there are gaps.
-    pub(crate) fn to_flat(self) -> std::borrow::Cow<'a, [T]>
+    pub(crate) fn flattened(&self) -> std::borrow::Cow<'a, [T]>
     where
         T: Clone,
     {

@@ -137,7 +137,6 @@ fn dense<T: Number>() {
                     plain(weight, Out::F32(RowsMut::packed(&mut float, n).unwrap())),
                 ];
                 project(isa, x, &parts).unwrap();
-                drop(parts);
                 for (i, &(sum, size)) in expected.iter().enumerate() {
                     let what = || format!("{isa} {} {m}·{n}·{k} at {i}", T::NAME);
                     let tolerance = size * 2e-6 + 1e-30;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Kernels over rows and elements: the same bits on every run and whatever the number of threads, and their rates.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as they do")]
 
 use std::hint::black_box;
 use std::sync::Mutex;

@@ -172,10 +172,10 @@ impl SafetensorsFile {
         }
         let loan = Loan { _map: self.map.clone(), _counted: Mapped::new(bytes.len()) };
         let loan = Box::into_raw(Box::new(loan)).cast::<c_void>();
+        let mut array = <Array as Handle>::empty();
         // SAFETY: op contract, except that mlx keeps the pointer: the map behind it lives until it is given back, and the
         // pages are private to this process and writable. `bytes` holds the elements of `shape`, aligned, and a header
         // of more than eight bytes is in front of it.
-        let mut array = <Array as Handle>::empty();
         let lent = unsafe {
             call!(mlx_custom_lend(
                 array.as_mut_raw(),

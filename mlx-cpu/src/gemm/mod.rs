@@ -168,7 +168,7 @@ impl<'a, T: Element> Plan<'a, T> {
         if x.rows() <= FEW {
             for matrix in weights().filter_map(Weight::packed) {
                 if few.iter().all(|(format, _)| *format != matrix.format()) {
-                    let prepared = Prepared::new(isa, matrix.format(), x.rows(), x.width(), &x.to_flat())?;
+                    let prepared = Prepared::new(isa, matrix.format(), x.rows(), x.width(), &x.flattened())?;
                     few.push((matrix.format(), prepared));
                 }
             }
