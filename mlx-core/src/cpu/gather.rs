@@ -163,10 +163,27 @@ impl Fused for Gather {
     /// `∂x` is the sum of the products of `∂y` with the same matrices the other way round; the rest is left to the
     /// composite.
     fn vjp(&self, primals: &[Array], cotangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
-        let ([y], [0]) = (cotangents, argnums) else {
-            let (function, chosen) = self.function_of(primals, argnums);
-            return Ok(crate::transform::vjp(function, &chosen, cotangents)?.1);
-        };
+        let [y] = cotangents else { return Err(Error::shape("gather", "a cotangent is missing")) };
+        let others: Vec<usize> = argnums.iter().copied().filter(|&i| i != 0).collect();
+        let mut rest = Vec::new();
+        if !others.is_empty() {
+            let (function, chosen) = self.function_of(primals, &others);
+            rest = crate::transform::vjp(function, &chosen, cotangents)?.1;
+        }
+        let mut rest = rest.into_iter();
+        argnums
+            .iter()
+            .map(|&i| match i {
+                0 => self.to_x(primals, y),
+                _ => rest.next().ok_or_else(|| Error::shape("gather", "a gradient is missing")),
+            })
+            .collect()
+    }
+}
+
+impl Gather {
+    /// The gradient of `x`.
+    fn to_x(&self, primals: &[Array], y: &Array) -> Result<Array> {
         let Operands { x, weight, lhs, rhs } = self.operands(primals)?;
         let (Some(shape), [x_batch @ .., rows, inner]) = (y.shape().split_last_chunk::<2>(), x.shape())
         else {
@@ -202,12 +219,12 @@ impl Fused for Gather {
             }
         };
         if lhs.is_none() && batch == x_batch {
-            return Ok(vec![back]);
+            return Ok(back);
         }
         let lhs = spread(lhs, x)?.reshape(&[-1])?;
         let updates = back.reshape(&[-1, 1, *rows, *inner])?;
         let sum = Array::zeros(&[matrices(x)?, *rows, *inner], y.dtype())?;
-        Ok(vec![sum.scatter_add(&[&lhs], &updates, &[0])?.reshape(x.shape())?])
+        sum.scatter_add(&[&lhs], &updates, &[0])?.reshape(x.shape())
     }
 }
 
