@@ -172,7 +172,9 @@ impl PackedWeights {
         let groups = n * k / format.group_size();
         let words = n * k * format.bits() / 32;
         Self {
-            words: (0..words).map(|_| random.next().to_bits().rotate_left(9) ^ random.next().to_bits()).collect(),
+            words: (0..words)
+                .map(|_| random.next().to_bits().rotate_left(9) ^ random.next().to_bits())
+                .collect(),
             scales: (0..groups).map(|_| bf16::from_f32(random.next() * 0.1).to_f32()).collect(),
             biases: (0..groups).map(|_| bf16::from_f32(random.next()).to_f32()).collect(),
             bytes: (0..groups).map(|i| 118 + (i % 5) as u8).collect(),
@@ -194,12 +196,16 @@ impl PackedWeights {
 fn packed<T: Number>(unpacked: f64) {
     let mut random = Random(2);
     for isa in Isa::available() {
-        for format in [Format::new(Kind::Affine, 4, 64).unwrap(), Format::new(Kind::Affine, 3, 32).unwrap(), Format::MXFP4]
-        {
+        for format in [
+            Format::new(Kind::Affine, 4, 64).unwrap(),
+            Format::new(Kind::Affine, 3, 32).unwrap(),
+            Format::MXFP4,
+        ] {
             for (m, n, k) in [(1, 5, 128), (3, 33, 192), (8, 64, 64), (9, 64, 256), (20, 96, 2176)] {
                 let weights = PackedWeights::new(&mut random, format, n, k);
                 let matrix = weights.matrix();
-                let values: Vec<f64> = quant::reference::dequantize(&matrix).into_iter().map(f64::from).collect();
+                let values: Vec<f64> =
+                    quant::reference::dequantize(&matrix).into_iter().map(f64::from).collect();
                 // As rows, and the same matrix the other way round.
                 let x = random.values::<T>(m * k);
                 let expected = reference(&wide(&x), &values, m, n, k);
@@ -209,10 +215,12 @@ fn packed<T: Number>(unpacked: f64) {
                 check(&out, &expected, unpacked, &format!("{isa} {} {format:?} {m}·{n}·{k}", T::NAME));
 
                 let x = random.values::<T>(m * n);
-                let turned: Vec<f64> = (0..k).flat_map(|j| (0..n).map(move |i| i * k + j)).map(|i| values[i]).collect();
+                let turned: Vec<f64> =
+                    (0..k).flat_map(|j| (0..n).map(move |i| i * k + j)).map(|i| values[i]).collect();
                 let expected = reference(&wide(&x), &turned, m, k, n);
                 let mut out = vec![0f32; m * k];
-                let part = plain(Weight::PackedColumns(matrix), Out::F32(RowsMut::packed(&mut out, k).unwrap()));
+                let part =
+                    plain(Weight::PackedColumns(matrix), Out::F32(RowsMut::packed(&mut out, k).unwrap()));
                 project(isa, Rows::packed(&x, n).unwrap(), &[part]).unwrap();
                 check(&out, &expected, unpacked, &format!("{isa} {} {format:?} {m}·{k}·{n} turned", T::NAME));
             }
@@ -257,7 +265,10 @@ fn bias_gate_and_residual_are_added_before_rounding() {
             let g = gate[i].0 + bias[i % n].to_f64();
             let expected = g / (1.0 + (-g).exp()) * up[i].0 + add[i].to_f64();
             let found = out[i].to_f64();
-            assert!((found - expected).abs() <= expected.abs() * 4e-3 + 2e-4, "{isa} {i}: {found} {expected}");
+            assert!(
+                (found - expected).abs() <= expected.abs() * 4e-3 + 2e-4,
+                "{isa} {i}: {found} {expected}"
+            );
         }
     }
 }

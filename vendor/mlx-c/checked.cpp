@@ -15,7 +15,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <exception>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -27,7 +29,9 @@
 #include "mlx/c/private/array.h"
 #include "mlx/c/private/stream.h"
 #include "mlx/c/private/vector.h"
+#include "mlx/allocator.h"
 #include "mlx/primitives.h"
+#include "mlx/scheduler.h"
 #include "mlx/transforms.h"
 
 namespace {
@@ -268,11 +272,43 @@ void checked::failed() {
   failures++;
 }
 
+namespace {
+
+// Work may still be queued when the process ends, such as a token that was computed ahead and is wanted by nobody. MLX
+// takes its allocator down while the threads of its streams go on, so they are waited for before that. What is
+// registered last runs first: MLX's own objects are made by the first evaluation at the latest.
+void wait_at_exit() {
+  static const bool registered = [] {
+    allocator::allocator();
+    scheduler::scheduler();
+    return std::atexit([] {
+             for (auto& s : get_streams()) {
+               if (s.device != Device::cpu) {
+                 continue;
+               }
+               try {
+                 std::promise<void> reached;
+                 auto wait = reached.get_future();
+                 scheduler::enqueue(s, [&reached] { reached.set_value(); });
+                 wait.wait();
+               } catch (const std::exception&) {
+                 // A stream without a thread has nothing to wait for.
+               }
+             }
+           }) == 0;
+  }();
+  (void)registered;
+}
+
+} // namespace
+
 extern "C" int mlx_checked_eval(const mlx_vector_array outputs, bool tracing) {
+  wait_at_exit();
   return told([&] { eval_all(mlx_vector_array_get_(outputs), tracing); });
 }
 
 extern "C" int mlx_checked_async_eval(const mlx_vector_array outputs) {
+  wait_at_exit();
   return told([&] {
     const auto& arrays = mlx_vector_array_get_(outputs);
     refuse(arrays);
@@ -281,6 +317,7 @@ extern "C" int mlx_checked_async_eval(const mlx_vector_array outputs) {
 }
 
 extern "C" int mlx_checked_array_eval(mlx_array arr, bool tracing) {
+  wait_at_exit();
   return told([&] { eval_one(mlx_array_get_(arr), tracing); });
 }
 
