@@ -38,6 +38,7 @@ fn run() -> Result<(), Failure> {
         Ok(cli) => cli,
         Err(error) => return not_a_command(&error),
     };
+    mlx_core::check_cpu_variables().map_err(|error| Failure::Usage(error.to_string()))?;
     let interrupt = Interrupt::install()?;
     match cli.command {
         Command::Generate(args) => cmd::generate::run(plan::Generate::new(args)?, &interrupt),

@@ -113,3 +113,18 @@ fn a_full_disk_behind_standard_output_is_a_failure() {
         "{err}"
     );
 }
+
+#[test]
+fn variables_that_cannot_be_obeyed_are_one_error_that_names_them() {
+    for (name, value) in [("MLX_CPU_ISA", "sse9"), ("MLX_CPU_THREADS", "many"), ("MLX_CPU_KERNELS", "yes")] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mlx"))
+            .args(["info", "--model", "nowhere"])
+            .env(name, value)
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(name) && message.contains(value), "{message}");
+        assert_eq!(message.trim_end().lines().count(), 1, "{message}");
+    }
+}

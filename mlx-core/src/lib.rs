@@ -39,7 +39,7 @@ mod shared;
 mod vector;
 
 pub use array::Array;
-pub use cpu::has_cpu_kernels;
+pub use cpu::{check_cpu_variables, has_cpu_kernels};
 pub use device::{Device, DeviceKind, Stream};
 pub use dtype::Dtype;
 pub use element::{Complex64, Element};

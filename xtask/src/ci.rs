@@ -51,10 +51,30 @@ pub fn run_all(workspace: &Workspace) -> Result<()> {
     step("pins", || pins::check(workspace))?;
     let test = readme_command(workspace, "cargo xtask test")?;
     step("tests, with the README's command", || shell(&workspace.root, &test))?;
+    for (name, variable, value) in KERNELS {
+        step(name, || test_with(workspace, variable, value))?;
+    }
     step("documentation", || doc(workspace))?;
     step("packages downstream", || downstream(workspace))?;
     let first = readme_command(workspace, "cargo run --release")?;
     step("the README's first command", || shell(&workspace.root, &first))
+}
+
+/// The ways to compute on a processor that one machine can be made to try.
+const KERNELS: [(&str, &str, &str); 3] = [
+    ("tests on MLX's own kernels", "MLX_CPU_KERNELS", "0"),
+    ("tests on the kernels for AVX2", "MLX_CPU_ISA", "avx2"),
+    ("tests on portable kernels", "MLX_CPU_ISA", "portable"),
+];
+
+/// The tests of the crates that compute, with one variable set. Where the machine lacks what it names, it is ignored.
+fn test_with(workspace: &Workspace, variable: &str, value: &str) -> Result<()> {
+    let mut command = Command::new(cargo());
+    command.args(["test", "--lib", "--tests"]).current_dir(&workspace.root);
+    for package in ["mlx-core", "mlx-nn", "mlx-sampler", "mlx-models"] {
+        command.args(["--package", package]);
+    }
+    run(command.env(variable, value))
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -43,6 +43,25 @@ fn kernels() -> Kernels {
     })
 }
 
+/// Checks the environment variables that steer the kernels: `MLX_CPU_KERNELS` (`0` or `none`), `MLX_CPU_ISA` and
+/// `MLX_CPU_THREADS`. One that cannot be obeyed counts as absent elsewhere; a program says so first.
+///
+/// # Errors
+/// [`Error::Argument`] with the variable, and what it may be.
+pub fn check_cpu_variables() -> Result<()> {
+    const VARIABLE: &str = "MLX_CPU_KERNELS";
+    if let Some(value) = std::env::var_os(VARIABLE)
+        && !["", "0", "1", "none"].iter().any(|known| value == *known)
+    {
+        let message = format!("expected 0, 1 or none, found {:?}", value.to_string_lossy());
+        return Err(Error::argument("environment", VARIABLE, message));
+    }
+    mlx_cpu::check().map_err(|error| match error {
+        mlx_cpu::Error::Variable { name, message } => Error::argument("environment", name, message),
+        other => other.into(),
+    })
+}
+
 /// Whether nodes shall compute nothing.
 pub(crate) fn is_hollow() -> bool {
     kernels() == Kernels::Hollow
