@@ -14,6 +14,7 @@
 #include "checked.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <exception>
@@ -21,6 +22,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -47,12 +49,19 @@ struct Spoilt {
   std::shared_ptr<const std::string> why;
 };
 
-std::atomic<uint64_t> failures{0};
+// How often work of a stream failed, by the stream's number; those that share a place are told apart too little, which
+// spoils more than failed and never less.
+constexpr size_t PLACES = 1024;
+std::array<std::atomic<uint32_t>, PLACES> failures{};
+
+size_t place_of(int stream) {
+  return static_cast<size_t>(stream) % PLACES;
+}
 
 struct Ledger {
   std::vector<Event> pending;
   std::vector<Spoilt> spoilt;
-  uint64_t failures_seen{0};
+  std::unordered_map<size_t, uint32_t> failures_seen;
 };
 
 thread_local Ledger ledger;
@@ -129,11 +138,17 @@ void settle(const std::vector<array>& outputs, bool waited, const char* what) {
   for (auto& s : streams) {
     drain(s);
   }
-  const auto seen = failures.load();
-  if (!waited && seen == ledger.failures_seen) {
+  bool failed = waited;
+  for (auto& s : streams) {
+    const auto place = place_of(s.index);
+    const auto now = failures[place].load();
+    auto& seen = ledger.failures_seen[place];
+    failed = failed || now != seen;
+    seen = now;
+  }
+  if (!failed) {
     return;
   }
-  ledger.failures_seen = seen;
   auto why = std::make_shared<const std::string>(what);
   for (auto& event : ledger.pending) {
     ledger.spoilt.push_back({std::move(event), why});
@@ -268,8 +283,8 @@ void checked::started(const array& out) {
   record(out.event());
 }
 
-void checked::failed() {
-  failures++;
+void checked::failed(int stream) {
+  failures[place_of(stream)]++;
 }
 
 namespace {
