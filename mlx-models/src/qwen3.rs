@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::cache::{Cache, KvCache, Pass};
 use crate::config::{ConfigFile, LayerKind, activation};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{CausalLm, Spec, dtype_of};
 use crate::residual;
 use crate::rotary::{RopeParameters, Rotary};
@@ -164,7 +164,7 @@ impl Attention {
     /// `x`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
         let [q, k, v] = project(x, [&self.q_proj, &self.k_proj, &self.v_proj])?;
-        self.o_proj.forward(&cache.attend(&q, &k, &v, &self.heads(), pass)?).map_err(Error::from)
+        Ok(self.o_proj.forward(&cache.attend(&q, &k, &v, &self.heads(), pass)?)?)
     }
 
     /// How projections become heads, and these scores.
