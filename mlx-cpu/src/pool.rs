@@ -31,17 +31,29 @@ const LOOKOUT: Duration = Duration::from_micros(60);
 /// When a task does: the others are done all the same, and one of the panics goes on here.
 pub fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
     let pool = Pool::get();
-    if tasks <= 1 || pool.workers.is_empty() || IN_TASK.get() {
+    if tasks <= 1 {
         return (0..tasks).for_each(task);
+    }
+    if pool.workers.is_empty() || IN_TASK.get() {
+        return alone(tasks, task);
     }
     let turn = match pool.turn.try_lock() {
         Ok(turn) => turn,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return (0..tasks).for_each(task),
+        Err(TryLockError::WouldBlock) => return alone(tasks, task),
     };
     let panic = pool.run(tasks, task);
     drop(turn);
     if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
+}
+
+/// Runs every task on this thread; one that panics does not keep the others from being done.
+fn alone(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+    let job = Job { task, tasks, next: AtomicUsize::new(0), panic: Mutex::new(None) };
+    job.work();
+    if let Some(panic) = job.panic.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         resume_unwind(panic);
     }
 }
