@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The one set of threads that all kernels share.
 //!
-//! A job is a number of tasks that any thread may take, one after the other; the caller takes part. Which thread does
-//! a task must not change its result. A second caller, or a task that has work of its own, finds the pool taken and
+//! A job is a number of tasks, of which each thread has a share of neighbours, and when it is done with those it takes
+//! what others have left; the caller takes part. Neighbours mostly read neighbouring memory, which a thread then asks for
+//! before it is at it. Which thread does a task must not change its result. A second caller, or a task that has work of its own, finds the pool taken and
 //! does its tasks alone: there are never more busy threads than the pool has.
 //!
 //! A thread without work looks out for it for some microseconds, because the next kernel of a model follows at once,
@@ -51,8 +52,9 @@ pub fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
 
 /// Runs every task on this thread; one that panics does not keep the others from being done.
 fn alone(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-    let job = Job { task, tasks, next: AtomicUsize::new(0), panic: Mutex::new(None) };
-    job.work();
+    let share = Share { next: AtomicUsize::new(0), end: AtomicUsize::new(tasks) };
+    let job = Job { task, shares: std::slice::from_ref(&share), panic: Mutex::new(None) };
+    job.work(0);
     if let Some(panic) = job.panic.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         resume_unwind(panic);
     }
@@ -69,23 +71,35 @@ thread_local!(static IN_TASK: Cell<bool> = const { Cell::new(false) });
 /// A job, as the threads see it. It lies on the stack of the caller, who does not return before all have left.
 struct Job<'a> {
     task: &'a (dyn Fn(usize) + Sync),
-    tasks: usize,
-    next: AtomicUsize,
+    shares: &'a [Share],
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+/// The tasks of one thread that nobody has taken yet: a line of the cache, so that threads do not wait for each other.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share {
+    next: AtomicUsize,
+    end: AtomicUsize,
+}
+
 impl Job<'_> {
-    /// Takes tasks until there are none.
-    fn work(&self) {
+    /// Takes the tasks of share `own`, then those of the shares after it, until there are none.
+    fn work(&self, own: usize) {
         let outer = IN_TASK.replace(true);
-        loop {
-            let i = self.next.fetch_add(1, Ordering::Relaxed);
-            if i >= self.tasks {
-                break;
-            }
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.task)(i))) {
-                let mut slot = self.panic.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                slot.get_or_insert(panic);
+        let (before, from) = self.shares.split_at(own.min(self.shares.len()));
+        for share in from.iter().chain(before) {
+            let end = share.end.load(Ordering::Relaxed);
+            // Looked at first, so that a counter is not raised for ever.
+            while share.next.load(Ordering::Relaxed) < end {
+                let i = share.next.fetch_add(1, Ordering::Relaxed);
+                if i >= end {
+                    break;
+                }
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.task)(i))) {
+                    let mut slot = self.panic.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    slot.get_or_insert(panic);
+                }
             }
         }
         IN_TASK.set(outer);
@@ -102,6 +116,8 @@ struct Pool {
     state: AtomicU64,
     /// A `Job` while `state` is not closed or somebody is counted in it.
     job: std::sync::atomic::AtomicPtr<()>,
+    /// One for each thread, the caller's first.
+    shares: Vec<Share>,
     workers: Vec<Worker>,
     turn: Mutex<()>,
 }
@@ -121,6 +137,7 @@ impl Pool {
             Pool {
                 state: AtomicU64::new(CLOSED),
                 job: std::sync::atomic::AtomicPtr::new(std::ptr::null_mut()),
+                shares: (0..threads).map(|_| Share::default()).collect(),
                 workers: (1..threads).map(worker).collect(),
                 turn: Mutex::new(()),
             }
@@ -130,7 +147,7 @@ impl Pool {
                 // Without this thread the others do its tasks.
                 if let Ok(handle) = thread::Builder::new()
                     .name(format!("mlx-cpu-{}", i + 1))
-                    .spawn(move || pool.serve(worker))
+                    .spawn(move || pool.serve(worker, i + 1))
                 {
                     let _ = worker.thread.set(handle.thread().clone());
                 }
@@ -141,8 +158,17 @@ impl Pool {
 
     /// Opens a job, takes part, closes it, and waits for those who are in it.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) -> Option<Box<dyn Any + Send>> {
-        let job = Job { task, tasks, next: AtomicUsize::new(0), panic: Mutex::new(None) };
-        // Nobody is in the pool, so nobody reads this before the state is opened.
+        let job = Job { task, shares: &self.shares, panic: Mutex::new(None) };
+        // Nobody is in the pool, so nobody reads what follows before the state is opened.
+        let threads = self.shares.len();
+        let (each, more) = (tasks / threads, tasks % threads);
+        let mut start = 0;
+        for (i, share) in self.shares.iter().enumerate() {
+            let end = start + each + usize::from(i < more);
+            share.next.store(start, Ordering::Relaxed);
+            share.end.store(end, Ordering::Relaxed);
+            start = end;
+        }
         self.job.store((&raw const job).cast_mut().cast(), Ordering::Relaxed);
         let number = (self.state.load(Ordering::Relaxed) & !(NEXT - 1)).wrapping_add(NEXT);
         self.state.store(number, Ordering::SeqCst);
@@ -155,7 +181,7 @@ impl Pool {
                 thread.unpark();
             }
         }
-        job.work();
+        job.work(0);
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
         let mut turns = 0u32;
         while self.state.load(Ordering::Acquire) & COUNT != 0 {
@@ -170,8 +196,8 @@ impl Pool {
         job.panic.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The life of a worker.
-    fn serve(&self, worker: &Worker) {
+    /// The life of a worker, who has the share of this number.
+    fn serve(&self, worker: &Worker, share: usize) {
         let mut done = 0;
         loop {
             let state = self.wait(worker, done);
@@ -188,7 +214,7 @@ impl Pool {
             let job = self.job.load(Ordering::Relaxed).cast::<Job<'_>>();
             // SAFETY: the state was open and counts this thread now. The caller who opened it stored a job that lives
             // until the count is 0, and it is shared only.
-            unsafe { (*job).work() };
+            unsafe { (*job).work(share) };
             self.state.fetch_sub(1, Ordering::Release);
         }
     }

@@ -68,7 +68,7 @@ const FEW: usize = 8;
 
 /// Bytes of weights in a task when there are few rows, so that reading them is the work: small enough that threads
 /// end together, large enough that taking a task costs nothing.
-const FEW_BYTES: usize = 96 << 10;
+const FEW_BYTES: usize = 192 << 10;
 
 /// Elements of a block of weights that is read again for every tile of activations: in the second cache.
 const MANY_ELEMENTS: usize = 96 << 10;
@@ -175,7 +175,10 @@ impl<'a, T: Element> Plan<'a, T> {
         }
         let panels = Panels::new(isa, x, weights(), x.rows() <= FEW)?;
         // Sums of six rows need 24 registers; sixteen hold those of three.
-        let tile_rows = if matches!(isa, Isa::Portable | Isa::Avx2) { 3 } else { 6 };
+        let most = if matches!(isa, Isa::Portable | Isa::Avx2) { 3 } else { 6 };
+        // Of few rows each tile is small enough to be limited by the memory.
+        let tile_rows =
+            if x.rows() <= FEW { x.rows().div_ceil(x.rows().div_ceil(4)).min(most) } else { most };
         Ok(Self { isa, x: *x, panels, few, tile_rows })
     }
 
@@ -248,19 +251,10 @@ impl<'a, T: Element> Plan<'a, T> {
     /// Sums of one tile of activations with a panel of weights: `out` is `[tile, count]`.
     fn multiply(&self, weight: &source::Panel<'_, T>, tile: Range<usize>, count: usize, out: &mut [f32]) {
         let k = self.x.width();
-        let blocks = k.div_ceil(K_BLOCK).max(1);
-        // Whole vectors, so that only the last block has a tail.
-        let step = k.div_ceil(blocks).next_multiple_of(64).max(1);
-        let mut start = 0;
-        loop {
-            let part = start..(start + step).min(k);
-            let shape = Shape { rows: tile.len(), count, k: part.len(), accumulate: start > 0 };
-            weight.multiply(self.isa, &self.panels, tile.start, part.start, shape, out);
-            start = part.end;
-            if start >= k {
-                return;
-            }
-        }
+        // Whole vectors, so that only the last part has a tail.
+        let step = k.div_ceil(k.div_ceil(K_BLOCK).max(1)).next_multiple_of(64);
+        let shape = Shape { rows: tile.len(), count, k, step };
+        weight.multiply(self.isa, &self.panels, tile.start, shape, out);
     }
 
     fn finish(
@@ -295,7 +289,34 @@ pub(crate) struct Shape {
     rows: usize,
     count: usize,
     k: usize,
-    accumulate: bool,
+    step: usize,
+}
+
+impl Shape {
+    fn block<X, W>(
+        self,
+        (x, x_stride): (*const X, usize),
+        (w, w_stride): (*const W, usize),
+        out: &mut [f32],
+    ) -> Block<X, W> {
+        let Self { rows, count, k, step } = self;
+        debug_assert!(out.len() >= rows * count);
+        let out = out.as_mut_ptr();
+        let tile = Tile {
+            x,
+            x_stride,
+            w,
+            w_stride,
+            k,
+            rows,
+            cols: 0,
+            out,
+            out_stride: count,
+            out_step: 1,
+            accumulate: false,
+        };
+        Block { tile, count, step }
+    }
 }
 
 /// Multiplies a block in the form that its operands ask for.
@@ -304,44 +325,26 @@ pub(crate) struct Shape {
 /// The operands have the rows and elements that `shape` says.
 unsafe fn floats<X: Element, W: Element>(
     isa: Isa,
-    (x, x_stride): (*const X, usize),
-    (w, w_stride): (*const W, usize),
+    x: (*const X, usize),
+    w: (*const W, usize),
     shape: Shape,
     out: &mut [f32],
 ) {
-    debug_assert!(out.len() >= shape.rows * shape.count);
-    let Shape { rows, count, k, accumulate } = shape;
-    let out = out.as_mut_ptr();
-    dispatch(
-        isa,
-        Block {
-            tile: Tile { x, x_stride, w, w_stride, k, rows, cols: 0, out, out_stride: count, accumulate },
-            count,
-        },
-    );
+    dispatch(isa, shape.block(x, w, out));
 }
 
 /// The same in dot products of bfloat16.
 ///
 /// # Safety
 /// As [`floats`], and the processor has AVX512-BF16.
-unsafe fn dots(
-    (x, x_stride): (*const bf16, usize),
-    (w, w_stride): (*const bf16, usize),
-    shape: Shape,
-    out: &mut [f32],
-) {
-    debug_assert!(out.len() >= shape.rows * shape.count);
+unsafe fn dots(x: (*const bf16, usize), w: (*const bf16, usize), shape: Shape, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    {
-        let Shape { rows, count, k, accumulate } = shape;
-        let out = out.as_mut_ptr();
-        let tile = Tile { x, x_stride, w, w_stride, k, rows, cols: 0, out, out_stride: count, accumulate };
-        // SAFETY: the caller's.
-        unsafe { tile::bf16::block(Block { tile, count }) }
+    // SAFETY: the caller's.
+    unsafe {
+        tile::bf16::block(shape.block(x, w, out));
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let _ = (x, x_stride, w, w_stride, shape, out);
+        let _ = (x, w, shape, out);
     }
 }

@@ -211,13 +211,12 @@ impl<'a, T: Element> Panels<'a, T> {
 const CONVERT: usize = 7;
 
 impl<T: Element> Panel<'_, T> {
-    /// Sums of products of rows of `x` from `row` on, over K from `start` on: `out` is `[rows, count]`.
+    /// Sums of products of rows of `x` from `row` on: `out` is `[rows, count]`.
     pub(crate) fn multiply(
         &self,
         isa: Isa,
         panels: &Panels<'_, T>,
         row: usize,
-        start: usize,
         shape: Shape,
         out: &mut [f32],
     ) {
@@ -225,27 +224,27 @@ impl<T: Element> Panel<'_, T> {
         // SAFETY: rows and columns lie within `x` and the panel, whose measures were checked against each other; a
         // panel of bfloat16 is only made where `T` is bfloat16 and the processor has its dot products.
         unsafe {
-            let x = panels.x.at(0).add(row * stride + start);
-            let wide = || (panels.floats.as_ptr().add(row * k + start), k);
+            let x = panels.x.at(0).add(row * stride);
+            let wide = || (panels.floats.as_ptr().add(row * k), k);
             match self {
                 Self::Direct(w, w_stride) if panels.dots => {
-                    dots((x.cast(), stride), (w.add(start).cast(), *w_stride), shape, out);
+                    dots((x.cast(), stride), (w.cast(), *w_stride), shape, out);
                 }
                 Self::Direct(w, w_stride) if panels.floats.is_empty() => {
-                    floats(isa, (x, stride), (w.add(start), *w_stride), shape, out);
+                    floats(isa, (x, stride), (*w, *w_stride), shape, out);
                 }
-                Self::Direct(w, w_stride) => floats(isa, wide(), (w.add(start), *w_stride), shape, out),
+                Self::Direct(w, w_stride) => floats(isa, wide(), (*w, *w_stride), shape, out),
                 Self::Floats(w) if panels.floats.is_empty() => {
-                    floats(isa, (x, stride), (w.as_ptr().add(start), k), shape, out);
+                    floats(isa, (x, stride), (w.as_ptr(), k), shape, out);
                 }
-                Self::Floats(w) => floats(isa, wide(), (w.as_ptr().add(start), k), shape, out),
+                Self::Floats(w) => floats(isa, wide(), (w.as_ptr(), k), shape, out),
                 Self::Dots(w, place) => {
                     if let Some((_, ordered)) = panels.ordered.get(*place) {
-                        let x = ordered.as_ptr().add(row * k + start);
-                        dots((x, k), (w.as_ptr().add(start), k), shape, out);
+                        let x = ordered.as_ptr().add(row * k);
+                        dots((x, k), (w.as_ptr(), k), shape, out);
                     }
                 }
-                Self::Plain(w) => dots((x.cast(), stride), (w.as_ptr().add(start), k), shape, out),
+                Self::Plain(w) => dots((x.cast(), stride), (w.as_ptr(), k), shape, out),
             }
         }
     }

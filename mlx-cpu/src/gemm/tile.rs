@@ -4,10 +4,17 @@
 //! Both operands run along K as they lie in memory, so each product of a tile is a dot product: lanes are summed at its
 //! end, and nothing has to be packed. A tile of 6 × 4 keeps 24 sums in registers and loads 10 vectors for 24 products.
 
-use crate::simd::{Kernel, Scalar, Simd};
+use crate::simd::{Kernel, Scalar, Simd, prefetch};
 
 /// How many rows of weights a tile has.
 pub(crate) const NR: usize = 4;
+
+/// Rows of activations of the largest tile. In a smaller one there is so little to do for a weight that the memory
+/// decides how long it takes.
+const MOST: usize = 6;
+
+/// How many bytes ahead the weights of a smaller tile are asked for.
+const AHEAD: usize = 1024;
 
 /// `out[m][n] (+)= Σ_k x[m][k] · w[n][k]` for `m < rows ≤ 6`, `n < cols ≤ 4`, in float32.
 #[derive(Clone, Copy)]
@@ -21,6 +28,8 @@ pub(crate) struct Tile<X, W> {
     pub(crate) cols: usize,
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
+    /// From one column of `out` to the next.
+    pub(crate) out_step: usize,
     /// Whether to add to what `out` holds.
     pub(crate) accumulate: bool,
 }
@@ -32,25 +41,81 @@ pub(crate) struct Tile<X, W> {
 pub(crate) struct Block<X, W> {
     pub(crate) tile: Tile<X, W>,
     pub(crate) count: usize,
+    /// Elements of K that are summed at a time.
+    pub(crate) step: usize,
+}
+
+impl<X, W> Block<X, W>
+where
+    Tile<X, W>: Copy,
+{
+    /// Goes through the tiles of the block.
+    ///
+    /// With few rows of activations a tile's rows of weights lie far apart: that makes four long streams, which the
+    /// processor's own prefetching follows better than one.
+    #[inline(always)]
+    unsafe fn walk(self, mut each: impl FnMut(Tile<X, W>)) {
+        let Self { tile, count, step } = self;
+        let step = step.max(1);
+        // SAFETY: the block's; every part and row is one of it.
+        unsafe {
+            if tile.rows < MOST {
+                let apart = count / NR;
+                let far = Tile { w_stride: apart * tile.w_stride, out_step: apart, cols: NR, ..tile };
+                let mut n = 0;
+                while n < apart {
+                    let next = Tile { w: tile.w.add(n * tile.w_stride), out: tile.out.add(n), ..far };
+                    next.along(step, &mut each);
+                    n += 1;
+                }
+                n = apart * NR;
+                while n < count {
+                    let w = tile.w.add(n * tile.w_stride);
+                    Tile { w, out: tile.out.add(n), cols: 1, ..tile }.along(step, &mut each);
+                    n += 1;
+                }
+                return;
+            }
+            // A part of the activations stays in the first cache while all weights pass.
+            tile.along(step, |part| {
+                let mut n = 0;
+                while n < count {
+                    let cols = NR.min(count - n);
+                    each(Tile { w: part.w.add(n * part.w_stride), out: part.out.add(n), cols, ..part });
+                    n += cols;
+                }
+            });
+        }
+    }
+}
+
+impl<X, W> Tile<X, W>
+where
+    Self: Copy,
+{
+    /// Cuts K in parts of `step`, all but the first of which are added.
+    #[inline(always)]
+    unsafe fn along(self, step: usize, mut each: impl FnMut(Self)) {
+        let mut start = 0;
+        loop {
+            let k = step.min(self.k - start);
+            // SAFETY: within the rows.
+            let (x, w) = unsafe { (self.x.add(start), self.w.add(start)) };
+            each(Self { x, w, k, accumulate: start > 0, ..self });
+            start += k;
+            if start >= self.k {
+                return;
+            }
+        }
+    }
 }
 
 impl<X: Scalar, W: Scalar> Kernel for Block<X, W> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { mut tile, count } = self;
-        let mut n = 0;
-        while n < count {
-            tile.cols = NR.min(count - n);
-            // SAFETY: the block's.
-            unsafe { whole::<S, X, W>(s, tile) };
-            // SAFETY: within the block, or one past it at the end.
-            unsafe {
-                tile.w = tile.w.add(tile.cols * tile.w_stride);
-                tile.out = tile.out.add(tile.cols);
-            }
-            n += tile.cols;
-        }
+        // SAFETY: the block's.
+        unsafe { self.walk(|tile| whole::<S, X, W>(s, tile)) }
     }
 }
 
@@ -72,7 +137,7 @@ unsafe fn whole<S: Simd, X: Scalar, W: Scalar>(s: S, tile: Tile<X, W>) {
                         let one = Tile {
                             x: tile.x.add(m * tile.x_stride),
                             w: tile.w.add(n * tile.w_stride),
-                            out: tile.out.add(m * tile.out_stride + n),
+                            out: tile.out.add(m * tile.out_stride + n * tile.out_step),
                             ..tile
                         };
                         floats::<S, X, W, 1, 1>(s, one);
@@ -86,7 +151,7 @@ unsafe fn whole<S: Simd, X: Scalar, W: Scalar>(s: S, tile: Tile<X, W>) {
 /// A tile in float32 products, whatever the elements are.
 #[inline(always)]
 unsafe fn floats<S: Simd, X: Scalar, W: Scalar, const M: usize, const N: usize>(s: S, tile: Tile<X, W>) {
-    let Tile { x, x_stride, w, w_stride, k, out, out_stride, accumulate, .. } = tile;
+    let Tile { x, x_stride, w, w_stride, k, out, out_stride, out_step, accumulate, .. } = tile;
     let mut sums = [[s.splat(0.0); N]; M];
     let mut i = 0;
     // SAFETY: the caller's pointers have `k` elements in each row.
@@ -95,7 +160,11 @@ unsafe fn floats<S: Simd, X: Scalar, W: Scalar, const M: usize, const N: usize>(
             let mut weights = [s.splat(0.0); N];
             let mut n = 0;
             while n < N {
-                weights[n] = W::load(s, w.add(n * w_stride + i));
+                let w = w.add(n * w_stride + i);
+                if M < MOST {
+                    prefetch(w.wrapping_byte_add(AHEAD));
+                }
+                weights[n] = W::load(s, w);
                 n += 1;
             }
             let mut m = 0;
@@ -122,7 +191,7 @@ unsafe fn floats<S: Simd, X: Scalar, W: Scalar, const M: usize, const N: usize>(
         }
         for (m, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
-                let slot = out.add(m * out_stride + n);
+                let slot = out.add(m * out_stride + n * out_step);
                 let earlier = if accumulate { *slot } else { 0.0 };
                 *slot = earlier + s.sum(sum);
             }
@@ -137,42 +206,35 @@ pub(crate) mod bf16 {
 
     use half::bf16;
 
-    use super::{Block, NR, Tile};
+    use super::{AHEAD, Block, MOST, NR, Tile};
+    use crate::simd::prefetch;
 
     /// # Safety
     /// The processor has AVX512-BF16, and the block's own conditions hold.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
     pub(crate) unsafe fn block(block: Block<bf16, bf16>) {
-        let Block { mut tile, count } = block;
-        let mut n = 0;
-        while n < count {
-            tile.cols = NR.min(count - n);
-            // SAFETY: the block's.
-            unsafe {
-                match (tile.cols, tile.rows) {
-                    (NR, 6) => dots::<6, NR>(tile),
-                    (NR, 5) => dots::<5, NR>(tile),
-                    (NR, 4) => dots::<4, NR>(tile),
-                    (NR, 3) => dots::<3, NR>(tile),
-                    (NR, 2) => dots::<2, NR>(tile),
-                    (NR, 1) => dots::<1, NR>(tile),
-                    (cols, rows) => {
-                        for m in 0..rows {
-                            for n in 0..cols {
-                                dots::<1, 1>(Tile {
-                                    x: tile.x.add(m * tile.x_stride),
-                                    w: tile.w.add(n * tile.w_stride),
-                                    out: tile.out.add(m * tile.out_stride + n),
-                                    ..tile
-                                });
-                            }
+        // SAFETY: the block's, and the caller has the instructions.
+        unsafe {
+            block.walk(|tile| match (tile.cols, tile.rows) {
+                (NR, 6) => dots::<6, NR>(tile),
+                (NR, 5) => dots::<5, NR>(tile),
+                (NR, 4) => dots::<4, NR>(tile),
+                (NR, 3) => dots::<3, NR>(tile),
+                (NR, 2) => dots::<2, NR>(tile),
+                (NR, 1) => dots::<1, NR>(tile),
+                (cols, rows) => {
+                    for m in 0..rows {
+                        for n in 0..cols {
+                            dots::<1, 1>(Tile {
+                                x: tile.x.add(m * tile.x_stride),
+                                w: tile.w.add(n * tile.w_stride),
+                                out: tile.out.add(m * tile.out_stride + n * tile.out_step),
+                                ..tile
+                            });
                         }
                     }
                 }
-                tile.w = tile.w.add(tile.cols * tile.w_stride);
-                tile.out = tile.out.add(tile.cols);
-            }
-            n += tile.cols;
+            });
         }
     }
 
@@ -192,7 +254,7 @@ pub(crate) mod bf16 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
     unsafe fn dots<const M: usize, const N: usize>(tile: Tile<bf16, bf16>) {
-        let Tile { x, x_stride, w, w_stride, k, out, out_stride, accumulate, .. } = tile;
+        let Tile { x, x_stride, w, w_stride, k, out, out_stride, out_step, accumulate, .. } = tile;
         let mut sums = [[_mm512_setzero_ps(); N]; M];
         let mut i = 0;
         // SAFETY: the caller's pointers have `k` elements in each row.
@@ -202,11 +264,9 @@ pub(crate) mod bf16 {
                 for (n, v) in weights.iter_mut().enumerate().skip(1) {
                     *v = load(w.add(n * w_stride + i));
                 }
-                if M > 1 && M < 6 {
-                    // With so few rows weights come from memory, and with more than one too slowly for the processor to
-                    // see far enough ahead: those of the next tile are asked for. Past the end nothing is touched.
-                    for n in N..2 * N {
-                        _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(n * w_stride + i).cast());
+                if M < MOST {
+                    for n in 0..N {
+                        prefetch(w.wrapping_add(n * w_stride + i).wrapping_byte_add(AHEAD));
                     }
                 }
                 for (m, sums) in sums.iter_mut().enumerate() {
@@ -240,10 +300,19 @@ pub(crate) mod bf16 {
                             2 => _mm512_extractf32x4_ps::<2>(totals),
                             _ => _mm512_extractf32x4_ps::<3>(totals),
                         };
-                        if accumulate {
-                            value = _mm_add_ps(value, _mm_loadu_ps(slot));
+                        if out_step == 1 {
+                            if accumulate {
+                                value = _mm_add_ps(value, _mm_loadu_ps(slot));
+                            }
+                            _mm_storeu_ps(slot, value);
+                            continue;
                         }
-                        _mm_storeu_ps(slot, value);
+                        for (n, value) in
+                            std::mem::transmute::<__m128, [f32; NR]>(value).into_iter().enumerate()
+                        {
+                            let slot = slot.add(n * out_step);
+                            *slot = if accumulate { value + *slot } else { value };
+                        }
                     }
                     m += 4;
                 }
@@ -253,7 +322,7 @@ pub(crate) mod bf16 {
                         let zero = _mm512_setzero_ps();
                         // In the order of the full tile, so that a column's place does not change its bits.
                         let total = across(four_of(sum, zero, zero, zero), zero, zero, zero);
-                        let slot = out.add(m * out_stride + n);
+                        let slot = out.add(m * out_stride + n * out_step);
                         let earlier = if accumulate { *slot } else { 0.0 };
                         *slot = earlier + _mm512_cvtss_f32(total);
                     }

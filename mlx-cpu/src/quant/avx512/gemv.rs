@@ -15,8 +15,7 @@ use half::bf16;
 
 use super::super::gemv::Line;
 use super::super::{Format, Kind, Matrix};
-use super::{Bits, ahead, e2m1, e4m3, whole, widen};
-use crate::scratch;
+use super::{Bits, ahead, brain, e2m1, e4m3, sixteen, whole};
 use crate::simd::{Avx512, Scalar};
 
 /// How packed values become bfloat16.
@@ -33,6 +32,20 @@ trait Codes: Copy {
     unsafe fn values(self, step: __m512i, d: usize) -> __m512i;
     /// Vectors of activations of a step.
     const VECTORS: usize = Self::STEP / 32;
+    /// What values are greater by than the codes.
+    const OFFSET: f32 = 0.0;
+}
+
+/// The first `words` of sixteen.
+#[inline(always)]
+unsafe fn load_words(p: *const u32, words: usize) -> __m512i {
+    // SAFETY: the caller has the set, and the words.
+    unsafe {
+        if words == 16 {
+            return _mm512_loadu_si512(p.cast());
+        }
+        _mm512_maskz_loadu_epi32(((1u32 << words) - 1) as __mmask16, p.cast())
+    }
 }
 
 /// Shifts each 16-bit word by a multiple of 4 bits.
@@ -69,17 +82,44 @@ impl Codes for Nibbles {
     #[inline(always)]
     unsafe fn load(self, p: *const u32, words: usize) -> __m512i {
         // SAFETY: the caller's.
-        unsafe {
-            if words == 16 {
-                return _mm512_loadu_si512(p.cast());
-            }
-            _mm512_maskz_loadu_epi32(((1u32 << words) - 1) as __mmask16, p.cast())
-        }
+        unsafe { load_words(p, words) }
     }
     #[inline(always)]
     unsafe fn values(self, step: __m512i, d: usize) -> __m512i {
         // SAFETY: the caller's.
         unsafe { _mm512_permutexvar_epi16(shift(step, d), self.table) }
+    }
+}
+
+/// 4 bits of whole numbers without a lookup, which few units of the processor do: code `c` in the upper bits of a
+/// mantissa is 16 + c.
+#[derive(Clone, Copy)]
+struct Mantissas;
+
+impl Codes for Mantissas {
+    const STEP: usize = Nibbles::STEP;
+    const WORDS: usize = Nibbles::WORDS;
+    const DOTS: usize = Nibbles::DOTS;
+    const OFFSET: f32 = 16.0;
+    #[inline(always)]
+    unsafe fn load(self, p: *const u32, words: usize) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe { load_words(p, words) }
+    }
+    #[inline(always)]
+    unsafe fn values(self, step: __m512i, d: usize) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe {
+            let shifted = match d {
+                0 => _mm512_slli_epi16::<3>(step),
+                1 => _mm512_srli_epi16::<1>(step),
+                2 => _mm512_srli_epi16::<5>(step),
+                _ => _mm512_srli_epi16::<9>(step),
+            };
+            // shifted & mask | sixteen
+            let (mask, sixteen) = (_mm512_set1_epi16(0x0078), _mm512_set1_epi16(brain(16.0).cast_signed()));
+            _mm512_ternarylogic_epi32::<0xea>(shifted, mask, sixteen)
+        }
     }
 }
 
@@ -97,12 +137,7 @@ impl Codes for Bytes {
     #[inline(always)]
     unsafe fn load(self, p: *const u32, words: usize) -> __m512i {
         // SAFETY: the caller's.
-        unsafe {
-            if words == 16 {
-                return _mm512_loadu_si512(p.cast());
-            }
-            _mm512_maskz_loadu_epi32(((1u32 << words) - 1) as __mmask16, p.cast())
-        }
+        unsafe { load_words(p, words) }
     }
     #[inline(always)]
     unsafe fn values(self, step: __m512i, d: usize) -> __m512i {
@@ -172,12 +207,7 @@ impl Codes for Floats {
     #[inline(always)]
     unsafe fn load(self, p: *const u32, words: usize) -> __m512i {
         // SAFETY: the caller's.
-        unsafe {
-            if words == 16 {
-                return _mm512_loadu_si512(p.cast());
-            }
-            _mm512_maskz_loadu_epi32(((1u32 << words) - 1) as __mmask16, p.cast())
-        }
+        unsafe { load_words(p, words) }
     }
     #[inline(always)]
     unsafe fn values(self, step: __m512i, d: usize) -> __m512i {
@@ -196,7 +226,7 @@ impl Codes for Floats {
     }
 }
 
-/// Where the lanes of a step that is `N` groups find their scale.
+/// Where the lanes of the first step find their scales, if a step is `N` groups.
 const fn spread<const N: usize>() -> [i32; 16] {
     let mut index = [0; 16];
     let mut i = 0;
@@ -207,102 +237,95 @@ const fn spread<const N: usize>() -> [i32; 16] {
     index
 }
 
-/// Rows of one product that a tile computes at once, and what they are multiplied with.
-struct Tile {
+/// What all tiles of a product share.
+struct Tiles<'a> {
     /// `[steps][m][planes][vectors]` of 32 bfloat16.
     x: *const Line,
     /// `[m][sums_stride]`, for affine.
     sums: *const f32,
     sums_stride: usize,
-    /// Words of a row.
-    row_words: usize,
-    groups: usize,
-    /// How many bytes ahead packed words are asked for.
-    ahead: usize,
-    /// Groups of a row in whole sixteens.
-    stride: usize,
+    matrix: &'a Matrix<'a>,
     /// Steps are halves of groups where 1.
     group_shift: u32,
 }
 
-/// `M` rows of activations times `R` rows of a matrix, 2 or 4. `scales` and `biases` are `[R][tile.stride]` in float32.
+/// `M` rows of activations times `R` rows of a matrix, 2 or 4.
 ///
 /// # Safety
-/// The processor has the set; the pointers are to whole rows.
+/// The processor has the set; the matrix has these rows.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "the indices of a tile are of several arrays at once")]
 unsafe fn tile<C: Codes, const N: usize, const PLANES: usize, const M: usize, const R: usize>(
     codes: C,
-    tile: &Tile,
-    words: [*const u32; R],
-    scales: *const f32,
-    biases: Option<*const f32>,
+    tiles: &Tiles<'_>,
+    rows: [usize; R],
 ) -> [[f32; R]; M] {
-    // SAFETY: the caller's. The last step reads the words that are left of the row; activations are padded with zeros
-    // to whole steps, and scales to whole sixteens.
+    let matrix = tiles.matrix;
+    let (groups, row_words) = (matrix.row_groups(), matrix.row_words());
+    let e4m3 = matrix.format().kind() == Kind::Nvfp4;
+    // SAFETY: the caller's. The last step reads the words that are left of the row; activations and their sums are
+    // padded with zeros to whole steps and sixteens.
     unsafe {
+        let words = rows.map(|row| matrix.words().as_ptr().add(row * row_words));
         let mut sums = [[_mm512_setzero_ps(); R]; M];
-        if let Some(biases) = biases {
-            let mut at = 0;
-            while at < tile.groups {
-                for r in 0..R {
-                    let bias = _mm512_loadu_ps(biases.add(r * tile.stride + at));
+        let mut x = tiles.x;
+        let mut at = 0;
+        let mut group = 0;
+        while group < groups {
+            // The scales of sixteen groups, each row's in one register.
+            let count = (groups - group).min(16);
+            let mut scales = [_mm512_setzero_ps(); R];
+            for r in 0..R {
+                scales[r] = sixteen(matrix.scales(), e4m3, rows[r] * groups + group, count);
+                if let Some(biases) = matrix.biases() {
+                    let bias = sixteen(biases, false, rows[r] * groups + group, count);
+                    let bias = _mm512_fnmadd_ps(_mm512_set1_ps(C::OFFSET), scales[r], bias);
                     for m in 0..M {
-                        let x = _mm512_loadu_ps(tile.sums.add(m * tile.sums_stride + at));
+                        let x = _mm512_loadu_ps(tiles.sums.add(m * tiles.sums_stride + group));
                         sums[m][r] = _mm512_fmadd_ps(bias, x, sums[m][r]);
                     }
                 }
-                at += 16;
             }
-        }
-        let index = _mm512_loadu_si512(const { spread::<N>() }.as_ptr().cast());
-        let mut x = tile.x;
-        let mut step = 0;
-        let mut at = 0;
-        while at < tile.row_words {
-            let count = (tile.row_words - at).min(C::WORDS);
-            let mut loaded = [_mm512_setzero_si512(); R];
-            let mut scale = [_mm512_setzero_ps(); R];
-            for r in 0..R {
-                ahead(words[r].wrapping_add(at), tile.ahead);
-                loaded[r] = codes.load(words[r].add(at), count);
-                let p = scales.add(r * tile.stride);
-                scale[r] = match N {
-                    1 => _mm512_set1_ps(*p.add(step >> tile.group_shift)),
-                    2 => {
-                        let pair = _mm_castpd_ps(_mm_load_sd(p.add(2 * step).cast()));
-                        _mm512_permutexvar_ps(index, _mm512_castps128_ps512(pair))
-                    }
-                    4 => _mm512_permutexvar_ps(index, _mm512_castps128_ps512(_mm_loadu_ps(p.add(4 * step)))),
-                    _ => {
-                        _mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(p.add(8 * step))))
-                    }
-                };
-            }
-            let mut dots = [[_mm512_setzero_ps(); R]; M];
-            for d in 0..C::DOTS {
-                let vector = d * C::VECTORS / C::DOTS;
-                let mut values = [_mm512_setzero_si512(); R];
-                for r in 0..R {
-                    values[r] = codes.values(loaded[r], d);
+            let mut index = _mm512_loadu_si512(const { spread::<N>() }.as_ptr().cast());
+            let steps = if N == 1 { count << tiles.group_shift } else { count.div_ceil(N) };
+            for step in 0..steps {
+                if N == 1 {
+                    index = _mm512_set1_epi32((step >> tiles.group_shift) as i32);
                 }
-                for m in 0..M {
-                    for plane in 0..PLANES {
-                        let x = _mm512_load_si512(x.add((m * PLANES + plane) * C::VECTORS + vector).cast());
-                        for r in 0..R {
-                            dots[m][r] = _mm512_dpbf16_ps(dots[m][r], bf16s(values[r]), bf16s(x));
+                let left = (row_words - at).min(C::WORDS);
+                let mut loaded = [_mm512_setzero_si512(); R];
+                for r in 0..R {
+                    ahead(words[r].wrapping_add(at), WORDS_AHEAD);
+                    loaded[r] = codes.load(words[r].add(at), left);
+                }
+                let mut dots = [[_mm512_setzero_ps(); R]; M];
+                for d in 0..C::DOTS {
+                    let vector = d * C::VECTORS / C::DOTS;
+                    let mut values = [_mm512_setzero_si512(); R];
+                    for r in 0..R {
+                        values[r] = codes.values(loaded[r], d);
+                    }
+                    for m in 0..M {
+                        for plane in 0..PLANES {
+                            let x = x.add((m * PLANES + plane) * C::VECTORS + vector);
+                            let x = _mm512_load_si512(x.cast());
+                            for r in 0..R {
+                                dots[m][r] = _mm512_dpbf16_ps(dots[m][r], bf16s(values[r]), bf16s(x));
+                            }
                         }
                     }
                 }
-            }
-            for m in 0..M {
                 for r in 0..R {
-                    sums[m][r] = _mm512_fmadd_ps(dots[m][r], scale[r], sums[m][r]);
+                    let scale = _mm512_permutexvar_ps(index, scales[r]);
+                    for m in 0..M {
+                        sums[m][r] = _mm512_fmadd_ps(dots[m][r], scale, sums[m][r]);
+                    }
                 }
+                index = _mm512_add_epi32(index, _mm512_set1_epi32(N as i32));
+                x = x.add(M * PLANES * C::VECTORS);
+                at += C::WORDS;
             }
-            x = x.add(M * PLANES * C::VECTORS);
-            step += 1;
-            at += C::WORDS;
+            group += 16;
         }
         let mut out = [[0.0; R]; M];
         for m in 0..M {
@@ -630,15 +653,8 @@ impl Product<'_> {
     }
 }
 
-/// How many bytes ahead words are asked for in tiles of `tile` bytes, whose rows are read at once: streams that are
-/// short, so that the processor's own prefetching does not follow them. What is asked for is the same place in a later
-/// tile, unless the next is so far that the cache would not keep it.
-fn distance(tile: usize) -> usize {
-    const LEAST: usize = 16 << 10;
-    const MOST: usize = 32 << 10;
-    let distance = LEAST.div_ceil(tile.max(1)) * tile;
-    if distance > MOST { 4096 } else { distance }
-}
+/// How many bytes ahead words are asked for: the processor's own prefetching does not follow rows that are so short.
+const WORDS_AHEAD: usize = 10 << 10;
 
 /// All rows of the matrix for the tile of activations that starts with row `done`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
@@ -651,56 +667,34 @@ unsafe fn rows_of<C: Codes, const N: usize, const PLANES: usize, const M: usize,
     let Product { x, m, matrix, rows, .. } = product;
     let format = matrix.format();
     let layout = Layout::new(format, *m, matrix.k(), PLANES);
-    let (tiles, sums) = x.split_at(m * layout.row());
-    let (groups, row_words) = (matrix.row_groups(), matrix.row_words());
-    let sixteens = groups.div_ceil(16);
-    let tile_of = Tile {
-        x: tiles[done * layout.row()..].as_ptr(),
+    let (activations, sums) = x.split_at(m * layout.row());
+    let sixteens = matrix.row_groups().div_ceil(16);
+    let tiles = Tiles {
+        x: activations[done * layout.row()..].as_ptr(),
         sums: sums.as_ptr().wrapping_add(done * sixteens).cast(),
         sums_stride: sixteens * 16,
-        row_words,
-        groups,
-        ahead: distance(R * row_words * 4),
-        stride: sixteens * 16,
+        matrix,
         group_shift: (format.group_size() / C::STEP).max(1).trailing_zeros(),
     };
-    let e4m3 = format.kind() == Kind::Nvfp4;
-    let stride = tile_of.stride;
-    scratch::with::<f32, _>(2 * R * stride, |numbers| {
-        let (scales, biases) = numbers.split_at_mut(R * stride);
-        let count = rows.len();
-        let mut j = 0;
-        while j < count {
-            let left = (count - j).min(R);
-            let mut words = [matrix.words().as_ptr(); R];
-            for (r, words) in words.iter_mut().enumerate() {
-                // A tile that is not full does its last row more than once.
-                let row = rows.start + j + r.min(left - 1);
-                *words = matrix.words()[row * row_words..][..row_words].as_ptr();
-                // SAFETY: the buffers have `stride` numbers for each row of the tile.
-                unsafe {
-                    widen(matrix.scales(), e4m3, row * groups, groups, scales[r * stride..].as_mut_ptr());
-                    if let Some(from) = matrix.biases() {
-                        widen(from, false, row * groups, groups, biases[r * stride..].as_mut_ptr());
-                    }
-                }
+    let count = rows.len();
+    let mut j = 0;
+    while j < count {
+        let left = (count - j).min(R);
+        // A tile that is not full does its last row more than once.
+        let rows = std::array::from_fn(|r| rows.start + j + r.min(left - 1));
+        // SAFETY: the rows are the matrix's, and the activations were prepared for its format.
+        let results = unsafe { tile::<C, N, PLANES, M, R>(codes, &tiles, rows) };
+        for (i, results) in results.iter().enumerate() {
+            // No `copy_from_slice`, which would be a call for so few.
+            let out = &mut out[(done + i) * count + j..][..left];
+            if let Ok(out) = <&mut [f32; R]>::try_from(&mut *out) {
+                *out = *results;
+            } else {
+                out.copy_from_slice(&results[..left]);
             }
-            let biases = matrix.biases().map(|_| biases.as_ptr());
-            // SAFETY: the pointers are to whole rows, and the activations were prepared for this format.
-            let results =
-                unsafe { tile::<C, N, PLANES, M, R>(codes, &tile_of, words, scales.as_ptr(), biases) };
-            for (i, results) in results.iter().enumerate() {
-                // No `copy_from_slice`, which would be a call for so few.
-                let out = &mut out[(done + i) * count + j..][..left];
-                if let Ok(out) = <&mut [f32; R]>::try_from(&mut *out) {
-                    *out = *results;
-                } else {
-                    out.copy_from_slice(&results[..left]);
-                }
-            }
-            j += R;
         }
-    });
+        j += R;
+    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
@@ -708,6 +702,10 @@ unsafe fn nibbles(product: Product<'_>, out: &mut [f32]) {
     // SAFETY: the caller's.
     unsafe {
         let affine = product.matrix.format().kind() == Kind::Affine;
+        if affine && product.planes < 3 {
+            return product.groups(Mantissas, out);
+        }
+        // Of float32 the sums are as exact as sums can be: no offset is taken off them again.
         let values = if affine { &const { whole::<32>(16, 1) } } else { &const { e2m1() } };
         product.groups(Nibbles { table: table(values) }, out);
     }

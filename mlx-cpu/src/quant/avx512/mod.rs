@@ -26,49 +26,46 @@ unsafe fn ahead<T>(p: *const T, bytes: usize) {
 /// Copies `count` numbers from `start` on as float32, with zeros up to a multiple of 16.
 ///
 /// # Safety
-/// The processor has the set, and `to` has room.
+/// The processor has the set, `to` has room, and there are as many numbers.
 #[inline(always)]
 unsafe fn widen(scales: Scales<'_>, e4m3: bool, start: usize, count: usize, to: *mut f32) {
-    // SAFETY: the caller's; the masks end the reads.
+    for at in (0..count).step_by(16) {
+        // SAFETY: the caller's.
+        unsafe { _mm512_storeu_ps(to.add(at), sixteen(scales, e4m3, start + at, (count - at).min(16))) };
+    }
+}
+
+/// Up to sixteen numbers from `start` on as float32, and zeros.
+///
+/// # Safety
+/// The processor has the set, and there are `count` numbers from `start` on, at most 16.
+#[inline(always)]
+unsafe fn sixteen(scales: Scales<'_>, e4m3: bool, start: usize, count: usize) -> __m512 {
+    let mask = first(count);
+    // SAFETY: the caller's; the mask ends the reads.
     unsafe {
         match scales {
             Scales::F32(x) => {
-                let from = x[start..][..count].as_ptr();
-                for at in (0..count).step_by(16) {
-                    let p = from.add(at);
-                    ahead(p, AHEAD / 4);
-                    _mm512_storeu_ps(to.add(at), _mm512_maskz_loadu_ps(first(count - at), p));
-                }
+                let p = x.as_ptr().add(start);
+                ahead(p, AHEAD / 4);
+                _mm512_maskz_loadu_ps(mask, p)
             }
             Scales::Bf16(x) => {
-                let from = x[start..][..count].as_ptr();
-                for at in (0..count).step_by(16) {
-                    let p = from.add(at);
-                    ahead(p, AHEAD / 8);
-                    let x = _mm256_maskz_loadu_epi16(first(count - at), p.cast());
-                    let x = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(x));
-                    _mm512_storeu_ps(to.add(at), _mm512_castsi512_ps(x));
-                }
+                let p = x.as_ptr().add(start);
+                ahead(p, AHEAD / 8);
+                let x = _mm256_maskz_loadu_epi16(mask, p.cast());
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(x)))
             }
             Scales::F16(x) => {
-                let from = x[start..][..count].as_ptr();
-                for at in (0..count).step_by(16) {
-                    let p = from.add(at);
-                    ahead(p, AHEAD / 8);
-                    let x = _mm256_maskz_loadu_epi16(first(count - at), p.cast());
-                    _mm512_storeu_ps(to.add(at), _mm512_cvtph_ps(x));
-                }
+                let p = x.as_ptr().add(start);
+                ahead(p, AHEAD / 8);
+                _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p.cast()))
             }
             Scales::Bytes(x) => {
-                let from = x[start..][..count].as_ptr();
-                for at in (0..count).step_by(16) {
-                    let p = from.add(at);
-                    ahead(p, AHEAD / 8);
-                    let mask = first(count - at);
-                    let x = _mm_maskz_loadu_epi8(mask, p.cast());
-                    let v = if e4m3 { e4m3_to_f32(x) } else { e8m0_to_f32(x) };
-                    _mm512_storeu_ps(to.add(at), _mm512_maskz_mov_ps(mask, v));
-                }
+                let p = x.as_ptr().add(start);
+                ahead(p, AHEAD / 8);
+                let x = _mm_maskz_loadu_epi8(mask, p.cast());
+                _mm512_maskz_mov_ps(mask, if e4m3 { e4m3_to_f32(x) } else { e8m0_to_f32(x) })
             }
         }
     }
