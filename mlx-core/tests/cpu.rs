@@ -6,8 +6,8 @@
 //! Over 800 lines: one `check` and the cases of every op that has a kernel.
 
 use mlx_core::fast::{
-    self, Activation, KvBuffer, Mask, Norm, Projection, RopeOptions, Weight, add_norm, gated, layer_norm,
-    norm, norm_add, project, rms_norm, rope, rope_heads, scaled_dot_product_attention,
+    self, Activation, KvBuffer, Mask, Norm, Operand, Projection, RopeOptions, Weight, add_norm, gated,
+    layer_norm, norm, norm_add, project, rms_norm, rope, rope_heads, scaled_dot_product_attention,
 };
 use mlx_core::random::{Key, normal};
 use mlx_core::{Array, Dtype, QuantMode, Quantization, Quantized, Result, dequantize, transform};
@@ -398,6 +398,22 @@ fn project_agrees_with_float64() {
                 ..Projection::new(Weight::Dense(&x[1]))
             };
             project(&x[0], &[all, Projection::new(Weight::Dense(&x[2]))])
+        });
+    }
+    // The same with norms before and after: x, weight, up, bias, add, and the norms' weights.
+    for rows in [1, 3, 11] {
+        let inputs = drawn(&[&[rows, 40], &[24, 40], &[24, 40], &[24], &[rows, 24], &[40], &[24]]);
+        check(&format!("norms, {rows} rows"), &inputs, move |x| {
+            let before = Norm { weight: &x[5], shift: 1.0, eps: 1e-3 };
+            let after = Norm { weight: &x[6], shift: 0.0, eps: 1e-3 };
+            let first = Projection { norm: Some(after), ..Projection::new(Weight::Dense(&x[1])) };
+            let second = Projection {
+                bias: Some(&x[3]),
+                add: Some(&x[4]),
+                gate: Some((Activation::Silu, Weight::Dense(&x[2]))),
+                ..first
+            };
+            project(Operand { x: &x[0], norm: Some(before) }, &[first, second])
         });
     }
     for format in formats() {

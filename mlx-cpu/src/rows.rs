@@ -146,6 +146,14 @@ impl<'a, T> RowsMut<'a, T> {
         self.width
     }
 
+    /// The same rows once more.
+    ///
+    /// # Safety
+    /// Nobody else writes to them, or reads them, while the result is used.
+    pub(crate) unsafe fn again(&self) -> RowsMut<'_, T> {
+        RowsMut { borrow: PhantomData, ..*self }
+    }
+
     /// The first element of row `i < rows`. Whoever writes there is the only one at the time.
     #[inline(always)]
     pub(crate) fn at(&self, i: usize) -> *mut T {

@@ -5,6 +5,7 @@
 use half::{bf16, f16};
 use mlx_cpu::elementwise::Activation;
 use mlx_cpu::gemm::{Out, Part, Weight, project};
+use mlx_cpu::norm::{self, RmsNorm};
 use mlx_cpu::quant::{self, Format, Kind, Scales};
 use mlx_cpu::{Element, Isa, Rows, RowsMut};
 
@@ -83,7 +84,7 @@ fn wide<T: Number>(values: &[T]) -> Vec<f64> {
 }
 
 fn plain<'a, T>(weight: Weight<'a, T>, out: Out<'a, T>) -> Part<'a, T> {
-    Part { weight, bias: None, gate: None, add: None, out }
+    Part { weight, bias: None, gate: None, norm: None, add: None, out }
 }
 
 /// Sizes with every remainder that a tile can leave, and some that are split along K.
@@ -136,7 +137,7 @@ fn dense<T: Number>() {
                     plain(weight, Out::Same(RowsMut::packed(&mut same, n).unwrap())),
                     plain(weight, Out::F32(RowsMut::packed(&mut float, n).unwrap())),
                 ];
-                project(isa, x, &parts).unwrap();
+                project(isa, x, None, &parts).unwrap();
                 for (i, &(sum, size)) in expected.iter().enumerate() {
                     let what = || format!("{isa} {} {m}·{n}·{k} at {i}", T::NAME);
                     let tolerance = size * 2e-6 + 1e-30;
@@ -211,7 +212,7 @@ fn packed<T: Number>(unpacked: f64) {
                 let expected = reference(&wide(&x), &values, m, n, k);
                 let mut out = vec![0f32; m * n];
                 let part = plain(Weight::Packed(matrix), Out::F32(RowsMut::packed(&mut out, n).unwrap()));
-                project(isa, Rows::packed(&x, k).unwrap(), &[part]).unwrap();
+                project(isa, Rows::packed(&x, k).unwrap(), None, &[part]).unwrap();
                 check(&out, &expected, unpacked, &format!("{isa} {} {format:?} {m}·{n}·{k}", T::NAME));
 
                 let x = random.values::<T>(m * n);
@@ -221,7 +222,7 @@ fn packed<T: Number>(unpacked: f64) {
                 let mut out = vec![0f32; m * k];
                 let part =
                     plain(Weight::PackedColumns(matrix), Out::F32(RowsMut::packed(&mut out, k).unwrap()));
-                project(isa, Rows::packed(&x, n).unwrap(), &[part]).unwrap();
+                project(isa, Rows::packed(&x, n).unwrap(), None, &[part]).unwrap();
                 check(&out, &expected, unpacked, &format!("{isa} {} {format:?} {m}·{k}·{n} turned", T::NAME));
             }
         }
@@ -243,6 +244,51 @@ fn packed_products_are_those_of_the_unpacked_matrix() {
 }
 
 #[test]
+fn norms_before_and_after_are_those_of_their_kernels() {
+    let mut random = Random(5);
+    for isa in Isa::available() {
+        for (m, n, k) in [(1, 37, 70), (11, 64, 96)] {
+            let x = random.values::<bf16>(m * k);
+            let w = random.values::<bf16>(n * k);
+            let [first, last] = [random.values::<bf16>(k), random.values::<bf16>(n)];
+            let add = random.values::<bf16>(m * n);
+            let norm = |weight| RmsNorm { weight: Some(norm::Weight::Bf16(weight)), offset: 1.0, eps: 1e-6 };
+            let packed = |data, width| Rows::packed(data, width).unwrap();
+            let mut found = [vec![bf16::ZERO; m * n], vec![bf16::ZERO; m * n]];
+            let parts: Vec<Part<'_, bf16>> = found
+                .iter_mut()
+                .zip([None, Some(packed(&add, n))])
+                .map(|(out, add)| Part {
+                    weight: Weight::Rows(packed(&w, k)),
+                    bias: None,
+                    gate: None,
+                    norm: Some(norm(&last)),
+                    add,
+                    out: Out::Same(RowsMut::packed(out, n).unwrap()),
+                })
+                .collect();
+            project(isa, packed(&x, k), Some(&norm(&first)), &parts).unwrap();
+
+            let mut normed = vec![bf16::ZERO; m * k];
+            let mut out = RowsMut::packed(&mut normed, k).unwrap();
+            norm::rms_norm(isa, packed(&x, k), &norm(&first), &mut out).unwrap();
+            let mut product = vec![bf16::ZERO; m * n];
+            let weight = Weight::Rows(packed(&w, k));
+            let out = Out::Same(RowsMut::packed(&mut product, n).unwrap());
+            let part = Part { weight, bias: None, gate: None, norm: None, add: None, out };
+            project(isa, packed(&normed, k), None, &[part]).unwrap();
+            let mut expected = vec![bf16::ZERO; m * n];
+            let mut out = RowsMut::packed(&mut expected, n).unwrap();
+            norm::rms_norm(isa, packed(&product, n), &norm(&last), &mut out).unwrap();
+            assert_eq!(found[0], expected, "{isa} {m}");
+            let mut out = RowsMut::packed(&mut expected, n).unwrap();
+            norm::norm_add(isa, packed(&product, n), packed(&add, n), &norm(&last), false, &mut out).unwrap();
+            assert_eq!(found[1], expected, "{isa} {m}");
+        }
+    }
+}
+
+#[test]
 fn bias_gate_and_residual_are_added_before_rounding() {
     let mut random = Random(3);
     for isa in Isa::available() {
@@ -255,10 +301,11 @@ fn bias_gate_and_residual_are_added_before_rounding() {
             weight: Weight::Rows(Rows::packed(&w, k).unwrap()),
             bias: Some(&bias),
             gate: Some((Activation::Silu, Weight::Rows(Rows::packed(&up, k).unwrap()))),
+            norm: None,
             add: Some(Rows::packed(&add, n).unwrap()),
             out: Out::Same(RowsMut::packed(&mut out, n).unwrap()),
         };
-        project(isa, Rows::packed(&x, k).unwrap(), &[part]).unwrap();
+        project(isa, Rows::packed(&x, k).unwrap(), None, &[part]).unwrap();
         let gate = reference(&wide(&x), &wide(&w), m, n, k);
         let up = reference(&wide(&x), &wide(&up), m, n, k);
         for i in 0..m * n {
@@ -284,7 +331,7 @@ fn results_do_not_depend_on_how_work_is_cut() {
             let columns = w.len() / k;
             let weight = Weight::Rows(Rows::packed(w, k).unwrap());
             let part = plain(weight, Out::F32(RowsMut::packed(&mut out, columns).unwrap()));
-            project(isa, Rows::packed(x, k).unwrap(), &[part]).unwrap();
+            project(isa, Rows::packed(x, k).unwrap(), None, &[part]).unwrap();
             out
         };
         let whole = run(&x, &w);
@@ -312,7 +359,7 @@ fn numbers_that_are_none_spread_to_their_results_and_no_further() {
         let mut out = vec![0f32; m * n];
         let weight = Weight::Rows(Rows::packed(&w, k).unwrap());
         let part = plain(weight, Out::F32(RowsMut::packed(&mut out, n).unwrap()));
-        project(isa, Rows::packed(&x, k).unwrap(), &[part]).unwrap();
+        project(isa, Rows::packed(&x, k).unwrap(), None, &[part]).unwrap();
         for (i, &y) in out.iter().enumerate() {
             match (i / n, i % n) {
                 (2, _) => assert!(y.is_nan(), "{isa} {i}: {y}"),
@@ -331,7 +378,7 @@ fn operands_that_do_not_fit_are_errors() {
     let mut run = |k: usize, n: usize| {
         let weight = Weight::Rows(Rows::packed(&w[..16], k).unwrap());
         let part = plain(weight, Out::Same(RowsMut::packed(&mut out, n).unwrap()));
-        project(Isa::current(), Rows::packed(&x, 4).unwrap(), &[part])
+        project(Isa::current(), Rows::packed(&x, 4).unwrap(), None, &[part])
     };
     assert!(run(4, 4).is_ok());
     assert!(run(8, 2).unwrap_err().to_string().contains("project"));

@@ -221,10 +221,17 @@ impl Attention {
         })
     }
 
-    /// `x`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
-    fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
-        let [q, k, v] = project(x, [&self.q_proj, &self.k_proj, &self.v_proj])?;
-        Ok(self.o_proj.forward(&cache.attend(&q, &k, &v, &self.heads(), pass)?)?)
+    /// `x + after(attention(before(x)))`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
+    fn forward(
+        &self,
+        x: &Array,
+        [before, after]: [&RmsNorm; 2],
+        pass: &Pass,
+        cache: &mut KvCache,
+    ) -> Result<Array> {
+        let [q, k, v] = project(before.before(x), [&self.q_proj, &self.k_proj, &self.v_proj])?;
+        let attended = cache.attend(&q, &k, &v, &self.heads(), pass)?;
+        residual::add_linear(x, &attended, &self.o_proj, Some(after))
     }
 
     /// How projections become heads, and these scores.
@@ -267,10 +274,10 @@ impl Block {
     }
 
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
-        let attended = self.self_attn.forward(&self.input_layernorm.forward(x)?, pass, cache)?;
-        let x = residual::add_normed(x, &attended, &self.post_attention_layernorm)?;
-        let fed = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&x)?)?;
-        residual::add_normed(&x, &fed, &self.post_feedforward_layernorm)
+        let norms = [&self.input_layernorm, &self.post_attention_layernorm];
+        let x = self.self_attn.forward(x, norms, pass, cache)?;
+        let (before, after) = (&self.pre_feedforward_layernorm, &self.post_feedforward_layernorm);
+        residual::add_mlp(&x, before.before(&x), &self.mlp, Some(after))
     }
 }
 

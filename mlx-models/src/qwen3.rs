@@ -161,10 +161,11 @@ impl Attention {
         })
     }
 
-    /// `x`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
-    fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
-        let [q, k, v] = project(x, [&self.q_proj, &self.k_proj, &self.v_proj])?;
-        Ok(self.o_proj.forward(&cache.attend(&q, &k, &v, &self.heads(), pass)?)?)
+    /// `x + attention(norm(x))`: `[B, L, D]` → `[B, L, D]`; `cache` grows by L.
+    fn forward(&self, x: &Array, norm: &RmsNorm, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
+        let [q, k, v] = project(norm.before(x), [&self.q_proj, &self.k_proj, &self.v_proj])?;
+        let attended = cache.attend(&q, &k, &v, &self.heads(), pass)?;
+        residual::add_linear(x, &attended, &self.o_proj, None)
     }
 
     /// How projections become heads, and these scores.
@@ -186,9 +187,8 @@ module!(Block { self_attn, mlp, input_layernorm, post_attention_layernorm });
 
 impl Block {
     fn forward(&self, x: &Array, pass: &Pass, cache: &mut KvCache) -> Result<Array> {
-        let attended = self.self_attn.forward(&self.input_layernorm.forward(x)?, pass, cache)?;
-        let (x, normed) = residual::add_then_norm(x, &attended, &self.post_attention_layernorm)?;
-        residual::add_mlp(&x, &normed, &self.mlp)
+        let x = self.self_attn.forward(x, &self.input_layernorm, pass, cache)?;
+        residual::add_mlp(&x, self.post_attention_layernorm.before(&x), &self.mlp, None)
     }
 }
 

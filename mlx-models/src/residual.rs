@@ -5,48 +5,38 @@
 //! it there, and so do we. In any other dtype a sum is left as it is, and made together with what stands beside it.
 
 use mlx_core::{Array, Dtype};
-use mlx_nn::{GatedMlp, RmsNorm};
+use mlx_nn::{GatedMlp, Linear, Operand, RmsNorm};
 
 use crate::error::Result;
 
-/// `x + y`, and the norm of that.
+/// `x + linear(y)`, or with a norm `x + norm(linear(y))`.
 ///
 /// # Errors
 /// [`Error::Core`](crate::Error::Core) when the shapes do not fit.
-pub(crate) fn add_then_norm(x: &Array, y: &Array, norm: &RmsNorm) -> Result<(Array, Array)> {
+pub(crate) fn add_linear(x: &Array, y: &Array, linear: &Linear, norm: Option<&RmsNorm>) -> Result<Array> {
     if x.dtype() != Dtype::Float16 {
-        return Ok(norm.forward_sum(x, y)?);
+        return Ok(linear.forward_add(y, norm, x)?);
     }
-    let sum = add(x, y)?;
-    let normed = norm.forward(&sum)?;
-    Ok((sum, normed))
+    add(x, linear.forward(y)?, norm)
 }
 
-/// `x + norm(y)`.
+/// `x + mlp(y)`, or with a norm `x + norm(mlp(y))`.
 ///
 /// # Errors
-/// As [`add_then_norm`].
-pub(crate) fn add_normed(x: &Array, y: &Array, norm: &RmsNorm) -> Result<Array> {
+/// As [`add_linear`].
+pub(crate) fn add_mlp(x: &Array, y: Operand<'_>, mlp: &GatedMlp, norm: Option<&RmsNorm>) -> Result<Array> {
     if x.dtype() != Dtype::Float16 {
-        return Ok(norm.forward_add(y, x)?);
+        return Ok(mlp.forward_add(y, norm, x)?);
     }
-    add(x, &norm.forward(y)?)
+    add(x, mlp.forward(&y.to_array()?)?, norm)
 }
 
-/// `x + mlp(y)`.
-///
-/// # Errors
-/// As [`add_then_norm`].
-pub(crate) fn add_mlp(x: &Array, y: &Array, mlp: &GatedMlp) -> Result<Array> {
-    if x.dtype() != Dtype::Float16 {
-        return Ok(mlp.forward_add(y, x)?);
-    }
-    add(x, &mlp.forward(y)?)
-}
-
-/// `x + y` in float16, within its range.
-fn add(x: &Array, y: &Array) -> Result<Array> {
+/// `x + y`, or `x + norm(y)`, in float16 and within its range.
+fn add(x: &Array, mut y: Array, norm: Option<&RmsNorm>) -> Result<Array> {
     const LARGEST: f64 = 65504.0;
+    if let Some(norm) = norm {
+        y = norm.forward(&y)?;
+    }
     let sum = (&x.astype(Dtype::Float32)? + &y.astype(Dtype::Float32)?)?;
     let (low, high) = (sum.scalar_like(-LARGEST)?, sum.scalar_like(LARGEST)?);
     Ok(sum.clip(Some(&low), Some(&high))?.astype(Dtype::Float16)?)

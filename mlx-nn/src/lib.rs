@@ -61,6 +61,7 @@ pub use embedding::Embedding;
 pub use error::{Error, Misfit, Result, WeightErrors};
 pub use linear::{Linear, project};
 pub use mlp::GatedMlp;
+pub use mlx_core::fast::Operand;
 pub use module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rope::{Rope, RopeConfig, RopeScaling};

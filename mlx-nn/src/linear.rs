@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Affine maps of the last axis, dense or quantised.
 
-use mlx_core::fast::{self, Activation, Projection};
+use mlx_core::fast::{self, Activation, Operand, Projection};
 use mlx_core::{Array, Dtype, Quantization};
 
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
+use crate::norm::RmsNorm;
 
 /// `y = x · Wᵀ + b`.
 ///
@@ -47,13 +48,23 @@ impl Linear {
         self.matrix.project("linear", x, |product| Projection { bias: self.bias.as_ref(), ..product })
     }
 
-    /// `residual + y`, summed before it is rounded: `[.., in]` and `[.., out]` → `[.., out]`, in the dtype of `x`.
+    /// `residual + y`, or with a norm `residual + norm(y)`: `[.., in]` and `[.., out]` → `[.., out]`, in the dtype of
+    /// `x`. Without a norm the sum is taken before it is rounded.
     ///
     /// # Errors
-    /// [`Error::Input`] when the last axis is not `in`, [`Error::Core`] when `residual` does not fit.
-    pub fn forward_add(&self, x: &Array, residual: &Array) -> Result<Array> {
-        let with = |product| Projection { bias: self.bias.as_ref(), add: Some(residual), ..product };
-        self.matrix.project("linear", x, with)
+    /// As [`forward`](Self::forward); [`Error::Core`](crate::Error::Core) when a norm or `residual` does not fit.
+    pub fn forward_add<'a>(
+        &'a self,
+        x: impl Into<Operand<'a>>,
+        norm: Option<&'a RmsNorm>,
+        residual: &'a Array,
+    ) -> Result<Array> {
+        self.matrix.project("linear", x, |product| Projection {
+            bias: self.bias.as_ref(),
+            norm: norm.map(RmsNorm::as_norm),
+            add: Some(residual),
+            ..product
+        })
     }
 
     /// As [`forward`](Self::forward), but in float32, as it was summed: logits.
@@ -69,8 +80,14 @@ impl Linear {
     }
 
     /// `activation(y) · up(x)`: the heart of SwiGLU and GeGLU, where neither projection has a bias.
-    pub(crate) fn forward_gated(&self, x: &Array, activation: Activation, up: &Self) -> Result<Array> {
-        up.matrix.check("linear", x)?;
+    pub(crate) fn forward_gated<'a>(
+        &'a self,
+        x: impl Into<Operand<'a>>,
+        activation: Activation,
+        up: &'a Self,
+    ) -> Result<Array> {
+        let x = x.into();
+        up.matrix.check("linear", x.x)?;
         let with = |product| Projection { gate: Some((activation, up.matrix.weight())), ..product };
         self.matrix.project("linear", x, with)
     }
@@ -120,9 +137,10 @@ impl Linear {
 ///
 /// # Errors
 /// [`Error::Input`] when the last axis is not `in`.
-pub fn project<const N: usize>(x: &Array, layers: [&Linear; N]) -> Result<[Array; N]> {
+pub fn project<'a, const N: usize>(x: impl Into<Operand<'a>>, layers: [&'a Linear; N]) -> Result<[Array; N]> {
+    let x = x.into();
     for layer in layers {
-        layer.matrix.check("linear", x)?;
+        layer.matrix.check("linear", x.x)?;
     }
     let projections = layers
         .map(|layer| Projection { bias: layer.bias.as_ref(), ..Projection::new(layer.matrix.weight()) });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A weight matrix, dense or packed: what projections and embeddings have in common.
 
-use mlx_core::fast::{Projection, Weight};
+use mlx_core::fast::{Operand, Projection, Weight};
 use mlx_core::{Array, Dtype, QuantMode, Quantization, dequantize};
 
 use crate::Module;
@@ -157,10 +157,11 @@ impl Matrix {
     pub(crate) fn project<'a>(
         &'a self,
         layer: &'static str,
-        x: &Array,
+        x: impl Into<Operand<'a>>,
         with: impl FnOnce(Projection<'a>) -> Projection<'a>,
     ) -> Result<Array> {
-        self.check(layer, x)?;
+        let x = x.into();
+        self.check(layer, x.x)?;
         only(mlx_core::fast::project(x, &[with(Projection::new(self.weight()))])?)
     }
 

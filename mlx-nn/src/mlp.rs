@@ -2,11 +2,13 @@
 //! Gated feed-forward layers.
 
 use mlx_core::Array;
+use mlx_core::fast::Operand;
 
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::linear::Linear;
 use crate::module;
+use crate::norm::RmsNorm;
 
 /// `down(activation(gate(x)) · up(x))`: SwiGLU with [`Activation::Silu`], GeGLU with a GELU.
 ///
@@ -42,16 +44,21 @@ impl GatedMlp {
         self.down_proj.forward(&self.inner(x)?)
     }
 
-    /// `residual + forward(x)`, summed before it is rounded.
+    /// `residual + forward(x)`, or with a norm `residual + norm(forward(x))`, as [`Linear::forward_add`] does it.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn forward_add(&self, x: &Array, residual: &Array) -> Result<Array> {
-        self.down_proj.forward_add(&self.inner(x)?, residual)
+    pub fn forward_add<'a>(
+        &'a self,
+        x: impl Into<Operand<'a>>,
+        norm: Option<&RmsNorm>,
+        residual: &Array,
+    ) -> Result<Array> {
+        self.down_proj.forward_add(&self.inner(x)?, norm, residual)
     }
 
     /// `activation(gate(x)) · up(x)`: `[.., inner]`.
-    fn inner(&self, x: &Array) -> Result<Array> {
+    fn inner<'a>(&'a self, x: impl Into<Operand<'a>>) -> Result<Array> {
         self.gate_proj.forward_gated(x, self.activation.into(), &self.up_proj)
     }
 }

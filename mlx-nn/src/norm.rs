@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Norms over the last axis, in float32 whatever the input.
 
-use mlx_core::{Array, Dtype, fast};
+use mlx_core::fast::{self, Operand};
+use mlx_core::{Array, Dtype};
 
 use crate::error::{Error, Result, positive};
 use crate::matrix::like;
@@ -49,23 +50,10 @@ impl RmsNorm {
         Ok(fast::norm(x, &self.as_norm())?)
     }
 
-    /// `x + y`, a residual stream, and the norm of that sum: `[.., dim]` each.
-    ///
-    /// # Errors
-    /// [`Error::Input`](crate::Error::Input) when the last axis is not `dim`, [`Error::Core`](crate::Error::Core) when
-    /// `x` and `y` differ in shape or dtype.
-    pub fn forward_sum(&self, x: &Array, y: &Array) -> Result<(Array, Array)> {
-        check("rms norm", x, &self.weight)?;
-        Ok(fast::add_norm(x, y, &self.as_norm())?)
-    }
-
-    /// `residual + forward(x)`: `[.., dim]`.
-    ///
-    /// # Errors
-    /// As [`forward_sum`](Self::forward_sum).
-    pub fn forward_add(&self, x: &Array, residual: &Array) -> Result<Array> {
-        check("rms norm", x, &self.weight)?;
-        Ok(fast::norm_add(residual, x, &self.as_norm())?)
+    /// The norm of `x` as the operand of a projection, which takes it on the way: `[.., dim]`.
+    #[must_use]
+    pub fn before<'a>(&'a self, x: &'a Array) -> Operand<'a> {
+        Operand { x, norm: Some(self.as_norm()) }
     }
 
     /// The norm as ops take it.

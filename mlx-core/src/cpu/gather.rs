@@ -338,7 +338,7 @@ fn compute<T: mlx_cpu::Element + Default>(
             .zip(results.chunks_exact_mut(each))
             .map(|(expert, out)| part(expert, out, m, n))
             .collect::<Result<Vec<_>>>()?;
-        return Ok(project(isa, operand(shared)?.rows()?, &parts)?);
+        return Ok(project(isa, operand(shared)?.rows()?, None, &parts)?);
     }
 
     let (mut gathered, mut product): (Vec<T>, Vec<T>) = (Vec::new(), Vec::new());
@@ -356,7 +356,7 @@ fn compute<T: mlx_cpu::Element + Default>(
         };
         let part = part(&expert, out, rows, n)?;
         if group.len() == 1 {
-            project(isa, operand(lhs[first])?.rows()?, &[part])?;
+            project(isa, operand(lhs[first])?.rows()?, None, &[part])?;
         } else {
             gathered.clear();
             for &i in group {
@@ -364,7 +364,7 @@ fn compute<T: mlx_cpu::Element + Default>(
                 let matrix = matrix.rows()?;
                 (0..m).for_each(|row| gathered.extend_from_slice(matrix.row(row)));
             }
-            project(isa, Rows::new(&gathered, rows, k, k)?, &[part])?;
+            project(isa, Rows::new(&gathered, rows, k, k)?, None, &[part])?;
         }
         if !neighbours {
             for (&i, product) in group.iter().zip(product.chunks_exact(each)) {
@@ -382,5 +382,5 @@ fn part<'a, T: mlx_cpu::Element>(
     n: usize,
 ) -> Result<Part<'a, T>> {
     let out = Out::Same(RowsMut::new(out, rows, n, n)?);
-    Ok(Part { weight: expert.lend()?, bias: None, gate: None, add: None, out })
+    Ok(Part { weight: expert.lend()?, bias: None, gate: None, norm: None, add: None, out })
 }

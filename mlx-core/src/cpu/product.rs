@@ -132,7 +132,7 @@ fn products<T: mlx_cpu::Element>(a: &View<'_>, b: &View<'_>, out: &mut View<'_>)
         let rows = weight.0.rows()?;
         let weight = if weight.1 { Weight::Columns(rows) } else { Weight::Rows(rows) };
         let out = Out::Same(RowsMut::new(results, x.rows(), length(n), length(n))?);
-        Ok(project(isa, x, &[Part { weight, bias: None, gate: None, add: None, out }])?)
+        Ok(project(isa, x, None, &[Part { weight, bias: None, gate: None, norm: None, add: None, out }])?)
     };
     if b_batch.is_empty() {
         let outer = [a_batch, &[m]].concat();

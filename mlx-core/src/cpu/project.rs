@@ -5,17 +5,22 @@ use std::ffi::CStr;
 
 use mlx_cpu::Isa;
 use mlx_cpu::gemm::{self, Out, Part};
+use mlx_cpu::norm::RmsNorm;
 use mlx_cpu::quant::{self, Scales};
 
+use super::norm::HeldWeight;
 use super::view::{Flat, Matrix, length, rows_mut, same, with_element};
 use super::{Fused, Node, enabled, is_native};
 use crate::custom::{Spec, View, apply_to};
 use crate::error::{Error, Result};
-use crate::fast::{Activation, Projection, Weight};
+use crate::fast::{Activation, Norm, Operand, Projection, Weight};
 use crate::{Array, Dtype, QuantMode, Quantization};
 
-/// `x` through every projection, or nothing where plain ops shall see to it. The shapes fit.
-pub(crate) fn project<'a>(x: &'a Array, parts: &[Projection<'a>]) -> Option<Result<Vec<Array>>> {
+/// The operand through every projection, or nothing where plain ops shall see to it. The shapes fit.
+pub(crate) fn project<'a>(
+    &Operand { x, norm }: &Operand<'a>,
+    parts: &[Projection<'a>],
+) -> Option<Result<Vec<Array>>> {
     let dtype = x.dtype();
     if !is_native(dtype) || x.size() == 0 || !enabled() {
         return None;
@@ -26,26 +31,31 @@ pub(crate) fn project<'a>(x: &'a Array, parts: &[Projection<'a>]) -> Option<Resu
             weight.size() > 0 && biases.is_none_or(|biases| biases.dtype() == scales.dtype())
         }
     };
+    let normable = |norm: &Option<Norm<'_>>| norm.is_none_or(|norm| is_native(norm.weight.dtype()));
     let fits = parts.iter().all(|part| {
         served(&part.weight)
+            && normable(&part.norm)
             && part.gate.as_ref().is_none_or(|(_, up)| served(up))
             && same(dtype, [part.bias, part.add].into_iter().flatten().map(Array::dtype))
     });
-    if !fits {
+    if !fits || !normable(&norm) {
         return None;
     }
     let mut inputs = vec![x];
+    inputs.extend(norm.map(|norm| norm.weight));
     let mut kinds = Vec::with_capacity(parts.len());
     let mut shapes = Vec::with_capacity(parts.len());
     for part in parts {
         let weight = push(&mut inputs, part.weight);
         let gate = part.gate.map(|(activation, up)| (activation, push(&mut inputs, up)));
         inputs.extend(part.bias);
+        inputs.extend(part.norm.map(|norm| norm.weight));
         inputs.extend(part.add);
         kinds.push(PartKind {
             weight,
             gate,
             bias: part.bias.is_some(),
+            norm: part.norm.as_ref().map(NormKind::of),
             add: part.add.is_some(),
             wide: part.wide,
         });
@@ -57,7 +67,7 @@ pub(crate) fn project<'a>(x: &'a Array, parts: &[Projection<'a>]) -> Option<Resu
         .zip(&kinds)
         .map(|(shape, kind)| Spec::new(shape, if kind.wide { Dtype::Float32 } else { dtype }))
         .collect();
-    Some(apply_to(Node(Project { parts: kinds }), &inputs, &specs))
+    Some(apply_to(Node(Project { norm: norm.as_ref().map(NormKind::of), parts: kinds }), &inputs, &specs))
 }
 
 /// Adds the arrays of a weight to the inputs.
@@ -77,7 +87,29 @@ fn push<'a>(inputs: &mut Vec<&'a Array>, weight: Weight<'a>) -> Kind {
 /// What each part is made of, in the order of the inputs.
 #[derive(Clone)]
 struct Project {
+    norm: Option<NormKind>,
     parts: Vec<PartKind>,
+}
+
+/// A norm, but for its weight.
+#[derive(Clone, Copy)]
+struct NormKind {
+    shift: f32,
+    eps: f32,
+}
+
+impl NormKind {
+    fn of(norm: &Norm<'_>) -> Self {
+        Self { shift: norm.shift, eps: norm.eps }
+    }
+
+    fn with(self, weight: &Array) -> Norm<'_> {
+        Norm { weight, shift: self.shift, eps: self.eps }
+    }
+
+    fn kernel<'a>(self, weight: &'a HeldWeight<'_>) -> RmsNorm<'a> {
+        RmsNorm { weight: Some(weight.lend()), offset: self.shift, eps: self.eps }
+    }
 }
 
 #[derive(Clone)]
@@ -85,6 +117,7 @@ struct PartKind {
     weight: Kind,
     gate: Option<(Activation, Kind)>,
     bias: bool,
+    norm: Option<NormKind>,
     add: bool,
     wide: bool,
 }
@@ -100,13 +133,18 @@ impl Fused for Project {
 
     fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
         let [x, ..] = inputs else { return Ok(()) };
-        with_element!(x.dtype(), "project", compute::<_>(&self.parts, inputs, outputs))
+        with_element!(x.dtype(), "project", compute::<_>(self, inputs, outputs))
     }
 
     fn composite(&self, inputs: &[Array]) -> Result<Vec<Array>> {
         let mut inputs = inputs.iter();
         let mut next = || inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"));
         let x = next()?;
+        let normed = match self.norm {
+            Some(norm) => Some(crate::fast::norm(x, &norm.with(next()?))?),
+            None => None,
+        };
+        let x = normed.as_ref().unwrap_or(x);
         let mut results = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             let mut weight = |kind: Kind| {
@@ -126,8 +164,13 @@ impl Fused for Project {
                 None => None,
             };
             let bias = if part.bias { Some(next()?) } else { None };
+            let norm = match part.norm {
+                Some(norm) => Some(norm.with(next()?)),
+                None => None,
+            };
             let add = if part.add { Some(next()?) } else { None };
-            results.push(Projection { weight: first, bias, gate, add, wide: part.wide }.composite(x)?);
+            let projection = Projection { weight: first, bias, gate, norm, add, wide: part.wide };
+            results.push(projection.composite(x)?);
         }
         Ok(results)
     }
@@ -235,18 +278,17 @@ struct Operands<'a, T> {
     weight: Held<'a, T>,
     gate: Option<(Activation, Held<'a, T>)>,
     bias: Option<Flat<'a, T>>,
+    norm: Option<HeldWeight<'a>>,
     add: Option<Matrix<'a, T>>,
 }
 
-fn compute<T: mlx_cpu::Element>(
-    kinds: &[PartKind],
-    inputs: &[View<'_>],
-    outputs: &mut [View<'_>],
-) -> Result<()> {
+fn compute<T: mlx_cpu::Element>(op: &Project, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
     let mut inputs = inputs.iter();
     let mut missing = || Error::shape("project", "an input is missing");
     let x = Matrix::<T>::of(inputs.next().ok_or_else(&mut missing)?)?;
-    let operands: Vec<Operands<'_, T>> = kinds
+    let norm = op.norm.and_then(|_| inputs.next()).map(HeldWeight::of).transpose()?;
+    let operands: Vec<Operands<'_, T>> = op
+        .parts
         .iter()
         .map(|kind| {
             let weight = Held::of(kind.weight, &mut inputs)?;
@@ -256,13 +298,14 @@ fn compute<T: mlx_cpu::Element>(
             };
             let mut next = |wanted: bool| if wanted { inputs.next() } else { None };
             let bias = next(kind.bias).map(Flat::of).transpose()?;
+            let norm = next(kind.norm.is_some()).map(HeldWeight::of).transpose()?;
             let add = next(kind.add).map(Matrix::of).transpose()?;
-            Ok(Operands { weight, gate, bias, add })
+            Ok(Operands { weight, gate, bias, norm, add })
         })
         .collect::<Result<_>>()?;
     let parts: Vec<Part<'_, T>> = operands
         .iter()
-        .zip(kinds)
+        .zip(&op.parts)
         .zip(outputs)
         .map(|((operands, kind), out)| {
             let gate = match &operands.gate {
@@ -273,10 +316,12 @@ fn compute<T: mlx_cpu::Element>(
                 weight: operands.weight.lend()?,
                 bias: operands.bias.as_deref(),
                 gate,
+                norm: kind.norm.zip(operands.norm.as_ref()).map(|(norm, weight)| norm.kernel(weight)),
                 add: operands.add.as_ref().map(Matrix::rows).transpose()?,
                 out: if kind.wide { Out::F32(rows_mut(out)?) } else { Out::Same(rows_mut(out)?) },
             })
         })
         .collect::<Result<_>>()?;
-    Ok(gemm::project(Isa::current(), x.rows()?, &parts)?)
+    let norm = op.norm.zip(norm.as_ref()).map(|(norm, weight)| norm.kernel(weight));
+    Ok(gemm::project(Isa::current(), x.rows()?, norm.as_ref(), &parts)?)
 }

@@ -82,6 +82,6 @@ fn compute<T: mlx_cpu::Element>(
         (gemm::Weight::Packed(matrix), false) => gemm::Weight::PackedColumns(matrix),
         (weight, _) => weight,
     };
-    let part = Part { weight, bias: None, gate: None, add: None, out: Out::Same(rows_mut(out)?) };
-    Ok(gemm::project(Isa::current(), x.rows()?, &[part])?)
+    let part = Part { weight, bias: None, gate: None, norm: None, add: None, out: Out::Same(rows_mut(out)?) };
+    Ok(gemm::project(Isa::current(), x.rows()?, None, &[part])?)
 }

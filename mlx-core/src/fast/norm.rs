@@ -22,7 +22,7 @@ impl Norm<'_> {
         self.check("norm", Some(&size)).is_ok()
     }
 
-    fn check(&self, op: &'static str, width: Option<&i32>) -> Result<()> {
+    pub(super) fn check(&self, op: &'static str, width: Option<&i32>) -> Result<()> {
         super::check_eps(op, self.eps)?;
         super::check_float(op, "weight", Some(self.weight))?;
         match width {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Several products with the same activations.
 
-use super::Activation;
+use super::{Activation, Norm};
 use crate::error::{Error, Result};
 use crate::ops::addmm;
 use crate::{Array, Dtype, Quantization, cpu};
@@ -66,6 +66,34 @@ impl Weight<'_> {
     }
 }
 
+/// What projections multiply: an array, or the norm of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<'a> {
+    /// `[.., K]`.
+    pub x: &'a Array,
+    /// The norm that is taken of it first.
+    pub norm: Option<Norm<'a>>,
+}
+
+impl<'a> From<&'a Array> for Operand<'a> {
+    fn from(x: &'a Array) -> Self {
+        Self { x, norm: None }
+    }
+}
+
+impl Operand<'_> {
+    /// What is multiplied, as an array of its own.
+    ///
+    /// # Errors
+    /// As [`norm`](super::norm).
+    pub fn to_array(&self) -> Result<Array> {
+        match &self.norm {
+            Some(norm) => super::norm(self.x, norm),
+            None => Ok(self.x.clone()),
+        }
+    }
+}
+
 /// One product of [`project`], and what becomes of it before it is rounded.
 #[derive(Clone, Copy, Debug)]
 pub struct Projection<'a> {
@@ -75,9 +103,11 @@ pub struct Projection<'a> {
     pub bias: Option<&'a Array>,
     /// With a gate the result is `activation(x · weightᵀ + bias) · (x · upᵀ)`: the heart of SwiGLU and GeGLU.
     pub gate: Option<(Activation, Weight<'a>)>,
+    /// The norm of all that, which is rounded before it is taken and after: the norm behind a layer, as Gemma has it.
+    pub norm: Option<Norm<'a>>,
     /// Added at last, `[.., N]`: a residual stream.
     pub add: Option<&'a Array>,
-    /// Whether the result is in float32 instead of the dtype of `x`.
+    /// Whether the result is in float32 instead of the dtype of `x`; not with a norm.
     pub wide: bool,
 }
 
@@ -85,7 +115,7 @@ impl<'a> Projection<'a> {
     /// `x · Wᵀ` and nothing else.
     #[must_use]
     pub fn new(weight: Weight<'a>) -> Self {
-        Self { weight, bias: None, gate: None, add: None, wide: false }
+        Self { weight, bias: None, gate: None, norm: None, add: None, wide: false }
     }
 
     fn check(&self, x: &Array) -> Result<()> {
@@ -108,6 +138,12 @@ impl<'a> Projection<'a> {
         if let Some(bias) = self.bias.filter(|bias| bias.shape() != [rows]) {
             return Err(Error::argument(OP, "bias", format!("expected [{rows}], found {:?}", bias.shape())));
         }
+        if let Some(norm) = &self.norm {
+            norm.check(OP, Some(&rows))?;
+            if self.wide {
+                return Err(Error::argument(OP, "wide", "the norm of a product has the dtype of x"));
+            }
+        }
         let shape = [outer, &[rows]].concat();
         if let Some(add) = self.add.filter(|add| add.shape() != shape) {
             return Err(Error::argument(OP, "add", format!("expected {shape:?}, found {:?}", add.shape())));
@@ -125,23 +161,26 @@ impl<'a> Projection<'a> {
         if let Some((activation, up)) = &self.gate {
             y = (&activation.apply(&y)? * &up.product(x)?)?;
         }
-        if let Some(add) = self.add {
-            y = (&y + add)?;
-        }
+        y = match (&self.norm, self.add) {
+            (None, None) => y,
+            (None, Some(add)) => (&y + add)?,
+            (Some(norm), None) => super::norm(&y, norm)?,
+            (Some(norm), Some(add)) => super::norm_add(add, &y, norm)?,
+        };
         let dtype = if self.wide { Dtype::Float32 } else { x.dtype() };
         if y.dtype() == dtype { Ok(y) } else { y.astype(dtype) }
     }
 }
 
-/// Multiplies `x` with every weight in one pass over `x`.
+/// Multiplies `x`, or its norm, with every weight in one pass over it.
 ///
 /// Sums are in float32 on the CPU, and what a [`Projection`] adds on top is done before they are rounded.
 ///
-/// - shape: `x` `[.., K]`, weights `[N, K]` → one `[.., N]` for each
+/// - shape: operand `x` `[.., K]`, weights `[N, K]` → one `[.., N]` for each
 /// - dtype: floating, that of `x`, or float32 where a projection is `wide`
 ///
 /// # Errors
-/// [`Error::Argument`] when a weight, bias or addend does not fit, [`Error::Shape`] when `x` is a scalar.
+/// [`Error::Argument`] when a weight, bias, norm or addend does not fit, [`Error::Shape`] when `x` is a scalar.
 ///
 /// # Examples
 /// ```
@@ -153,15 +192,22 @@ impl<'a> Projection<'a> {
 /// assert_eq!((y.len(), y[0].shape()), (1, &[5, 3][..]));
 /// # Ok(()) }
 /// ```
-pub fn project<'a>(x: &'a Array, projections: &[Projection<'a>]) -> Result<Vec<Array>> {
+pub fn project<'a>(operand: impl Into<Operand<'a>>, projections: &[Projection<'a>]) -> Result<Vec<Array>> {
+    let operand = operand.into();
+    let x = operand.x;
+    if let Some(norm) = &operand.norm {
+        super::check_float("project", "x", Some(x))?;
+        norm.check("project", x.shape().last())?;
+    }
     for projection in projections {
         projection.check(x)?;
     }
     if projections.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(results) = cpu::project::project(x, projections) {
+    if let Some(results) = cpu::project::project(&operand, projections) {
         return results;
     }
-    projections.iter().map(|projection| projection.composite(x)).collect()
+    let x = operand.to_array()?;
+    projections.iter().map(|projection| projection.composite(&x)).collect()
 }

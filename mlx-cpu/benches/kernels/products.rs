@@ -143,7 +143,7 @@ fn product<'w, T: Element + Plain>(
     let mut out = x.all().first().map_or_else(Vec::new, |&first| vec![first; m * n]);
     bench.row(spec, |turn| {
         let out = Out::Same(RowsMut::packed(&mut out, n)?);
-        let part = Part { weight: weight(turn)?, bias: None, gate: None, add: None, out };
-        project(isa, Rows::packed(x.turn(0, m * k), k)?, &[part])
+        let part = Part { weight: weight(turn)?, bias: None, gate: None, norm: None, add: None, out };
+        project(isa, Rows::packed(x.turn(0, m * k), k)?, None, &[part])
     })
 }

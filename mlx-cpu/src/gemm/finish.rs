@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::{Out, Part};
-use crate::Element;
+use super::Out;
 use crate::elementwise::Unary;
 use crate::simd::{Kernel, Simd, each, load, store};
+use crate::{Element, Rows};
 
 /// Sums of some rows and columns of a part: `first` and `second` are `[rows, columns]`, the second those of `up`.
 pub(crate) struct Block<'a> {
@@ -16,10 +16,12 @@ pub(crate) struct Block<'a> {
     pub(crate) second: &'a [f32],
 }
 
-/// Stores a block, with what the part adds on top; `A` is the activation of its gate, if it is `GATED`.
+/// Stores a block, with what a part adds on top; `A` is the activation of its gate, if it is `GATED`.
 pub(crate) struct Finish<'a, 'p, T, A, const GATED: bool> {
     pub(crate) activation: A,
-    pub(crate) part: &'a Part<'p, T>,
+    pub(crate) bias: Option<&'a [T]>,
+    pub(crate) add: Option<&'a Rows<'p, T>>,
+    pub(crate) out: &'a Out<'p, T>,
     pub(crate) block: Block<'a>,
 }
 
@@ -27,7 +29,7 @@ impl<T: Element, A: Unary, const GATED: bool> Kernel for Finish<'_, '_, T, A, GA
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { activation, part, block: Block { rows, columns, first, second } } = self;
+        let Self { activation, bias, add, out, block: Block { rows, columns, first, second } } = self;
         let (start, count) = (columns.start, columns.len());
         for (i, row) in rows.enumerate() {
             // SAFETY: sums, bias, what is added and results have these rows and columns, as `project` checked; a task
@@ -35,8 +37,8 @@ impl<T: Element, A: Unary, const GATED: bool> Kernel for Finish<'_, '_, T, A, GA
             unsafe {
                 let (first, second) =
                     (first.as_ptr().add(i * count), second.as_ptr().wrapping_add(i * count));
-                let bias = part.bias.map(|bias| bias.as_ptr().add(start));
-                let add = part.add.as_ref().map(|add| add.at(row).add(start));
+                let bias = bias.map(|bias| bias.as_ptr().add(start));
+                let add = add.map(|add| add.at(row).add(start));
                 each!(S, count, |j, m| {
                     let mut v = load(s, first.add(j), m);
                     if let Some(bias) = bias {
@@ -48,7 +50,7 @@ impl<T: Element, A: Unary, const GATED: bool> Kernel for Finish<'_, '_, T, A, GA
                     if let Some(add) = add {
                         v = s.add(v, load(s, add.add(j), m));
                     }
-                    match &part.out {
+                    match out {
                         Out::Same(out) => store(s, out.at(row).add(start + j), v, m),
                         Out::F32(out) => store(s, out.at(row).add(start + j), v, m),
                     }

@@ -23,6 +23,7 @@ use half::bf16;
 pub use source::Weight;
 
 use crate::elementwise::{Activation, Identity, with_activation};
+use crate::norm::{self, RmsNorm};
 use crate::quant::{Format, Matrix, Prepared, gemv_rows};
 use crate::simd::dispatch;
 use crate::{Element, Error, Isa, Result, Rows, RowsMut, pool, scratch};
@@ -39,7 +40,9 @@ pub struct Part<'a, T> {
     pub bias: Option<&'a [T]>,
     /// With an activation, the product is `activation(x · weightᵀ) · (x · upᵀ)`; biases are then added to the first.
     pub gate: Option<(Activation, Weight<'a, T>)>,
-    /// Added to the product at last, `[M, N]`: the residual stream.
+    /// The norm of all that, rounded before and after.
+    pub norm: Option<RmsNorm<'a>>,
+    /// Added at last, `[M, N]`: the residual stream.
     pub add: Option<Rows<'a, T>>,
     /// Where the result goes, `[M, N]`.
     pub out: Out<'a, T>,
@@ -78,13 +81,18 @@ const K_BLOCK: usize = 2048;
 
 /// Computes every part: `out = x · Wᵀ`, with what the part says on top.
 ///
-/// - `x`: `[M, K]`
+/// - `x`: `[M, K]`; with `norm`, its norm is taken first, and rounded
 ///
 /// Sums are in float32 and rounded once, when they are stored.
 ///
 /// # Errors
-/// [`Error::Operand`] when a part does not fit `x`.
-pub fn project<T: Element>(isa: Isa, x: Rows<'_, T>, parts: &[Part<'_, T>]) -> Result<()> {
+/// [`Error::Operand`] when a part does not fit `x`, or `norm` does not.
+pub fn project<T: Element>(
+    isa: Isa,
+    x: Rows<'_, T>,
+    norm: Option<&RmsNorm<'_>>,
+    parts: &[Part<'_, T>],
+) -> Result<()> {
     for part in parts {
         part.check(&x)?;
     }
@@ -92,7 +100,29 @@ pub fn project<T: Element>(isa: Isa, x: Rows<'_, T>, parts: &[Part<'_, T>]) -> R
     if m == 0 || parts.iter().all(|part| part.out.shape()[1] == 0) {
         return Ok(());
     }
-    let plan = Plan::new(isa, &x, parts)?;
+    let mut normed = Vec::new();
+    let x = match norm {
+        None => x,
+        Some(norm) => {
+            normed.resize(m * k, T::from_f32(0.0));
+            norm::rms_norm(isa, x, norm, &mut RowsMut::new(&mut normed, m, k, k)?)?;
+            Rows::new(&normed, m, k, k)?
+        }
+    };
+    // What a norm is taken of lies here meanwhile.
+    let mut aside = Vec::with_capacity(parts.len());
+    for part in parts {
+        let n = if part.norm.is_some() { part.out.shape()[1] } else { 0 };
+        aside.push(vec![T::from_f32(0.0); m * n]);
+    }
+    let mut plan = Plan::new(isa, &x, parts)?;
+    for (part, buffer) in parts.iter().zip(&mut aside) {
+        let n = part.out.shape()[1];
+        plan.aside.push(match part.norm {
+            Some(_) => Some(Out::Same(RowsMut::new(buffer, m, n, n)?)),
+            None => None,
+        });
+    }
     let blocks: Vec<(usize, Range<usize>)> = parts
         .iter()
         .enumerate()
@@ -104,7 +134,7 @@ pub fn project<T: Element>(isa: Isa, x: Rows<'_, T>, parts: &[Part<'_, T>]) -> R
         .collect();
     let task = |i: usize| {
         let (part, columns) = &blocks[i];
-        plan.run(&parts[*part], columns.clone());
+        plan.run(&parts[*part], plan.aside[*part].as_ref(), columns.clone());
     };
     // Work of a few microseconds is done before another thread has woken.
     let operations: usize = parts.iter().map(|part| m * k * part.out.shape()[1]).sum();
@@ -112,6 +142,17 @@ pub fn project<T: Element>(isa: Isa, x: Rows<'_, T>, parts: &[Part<'_, T>]) -> R
         (0..blocks.len()).for_each(task);
     } else {
         pool::run(blocks.len(), &task);
+    }
+    for (part, product) in parts.iter().zip(&aside) {
+        if let (Some(norm), Out::Same(out)) = (&part.norm, &part.out) {
+            let product = Rows::new(product, m, out.width(), out.width())?;
+            match part.add {
+                // SAFETY: tasks are done, and wrote nothing of this part to where it goes.
+                Some(add) => norm::norm_add(isa, product, add, norm, false, &mut unsafe { out.again() })?,
+                // SAFETY: as above.
+                None => norm::rms_norm(isa, product, norm, &mut unsafe { out.again() })?,
+            }
+        }
     }
     Ok(())
 }
@@ -138,6 +179,9 @@ impl<T: Element> Part<'_, T> {
         if self.bias.is_some_and(|bias| bias.len() != n) {
             return Err(Error::operand(KERNEL, format!("expected a bias of {n}")));
         }
+        if self.norm.is_some() && matches!(self.out, Out::F32(_)) {
+            return Err(Error::operand(KERNEL, "the norm of a product has the dtype of x".to_owned()));
+        }
         if self.add.is_some_and(|add| [add.rows(), add.width()] != [rows, n]) {
             return Err(Error::operand(KERNEL, format!("expected [{rows}, {n}] to add")));
         }
@@ -153,6 +197,8 @@ struct Plan<'a, T: Element> {
     panels: Panels<'a, T>,
     /// The same for packed weights and few rows, one for each format among the parts.
     few: Vec<(Format, Prepared)>,
+    /// Where a part goes first, if a norm follows.
+    aside: Vec<Option<Out<'a, T>>>,
     /// Rows of activations in a tile.
     tile_rows: usize,
 }
@@ -179,7 +225,7 @@ impl<'a, T: Element> Plan<'a, T> {
         // Of few rows each tile is small enough to be limited by the memory.
         let tile_rows =
             if x.rows() <= FEW { x.rows().div_ceil(x.rows().div_ceil(4)).min(most) } else { most };
-        Ok(Self { isa, x: *x, panels, few, tile_rows })
+        Ok(Self { isa, x: *x, panels, few, aside: Vec::with_capacity(parts.len()), tile_rows })
     }
 
     /// How many outputs of a part make up a task.
@@ -205,7 +251,7 @@ impl<'a, T: Element> Plan<'a, T> {
     }
 
     /// One task: these outputs of a part, for all rows.
-    fn run(&self, part: &Part<'_, T>, columns: Range<usize>) {
+    fn run(&self, part: &Part<'_, T>, aside: Option<&Out<'_, T>>, columns: Range<usize>) {
         let (m, k, count) = (self.x.rows(), self.x.width(), columns.len());
         let up = part.gate.as_ref().map(|(_, up)| up);
         let direct = self.few(&part.weight).is_some();
@@ -229,7 +275,7 @@ impl<'a, T: Element> Plan<'a, T> {
                 if let Some((prepared, matrix)) = up.and_then(|up| self.few(up)) {
                     checked(gemv_rows(prepared, &matrix, columns.clone(), second));
                 }
-                self.finish(part, 0..m, &columns, first, second);
+                self.finish(part, aside, 0..m, &columns, first, second);
                 return;
             }
             let (first_panel, rest) = panel.split_at_mut(self.panels.floats(&part.weight, count, k, m));
@@ -242,7 +288,7 @@ impl<'a, T: Element> Plan<'a, T> {
                 if let Some(up) = &up {
                     self.multiply(up, tile.clone(), count, second);
                 }
-                self.finish(part, tile.clone(), &columns, first, second);
+                self.finish(part, aside, tile.clone(), &columns, first, second);
                 start = tile.end;
             }
         });
@@ -260,18 +306,21 @@ impl<'a, T: Element> Plan<'a, T> {
     fn finish(
         &self,
         part: &Part<'_, T>,
+        aside: Option<&Out<'_, T>>,
         rows: Range<usize>,
         columns: &Range<usize>,
         first: &[f32],
         second: &[f32],
     ) {
         let block = Sums { rows, columns: columns.clone(), first, second };
+        let (out, add) = aside.map_or((&part.out, part.add.as_ref()), |out| (out, None));
+        let bias = part.bias;
         match &part.gate {
-            None => dispatch(self.isa, Finish::<T, _, false> { activation: Identity, part, block }),
+            None => dispatch(self.isa, Finish::<T, _, false> { activation: Identity, bias, add, out, block }),
             Some((activation, _)) => {
                 with_activation!(*activation, |activation| dispatch(
                     self.isa,
-                    Finish::<T, _, true> { activation, part, block }
+                    Finish::<T, _, true> { activation, bias, add, out, block }
                 ));
             }
         }
