@@ -359,7 +359,7 @@ unsafe fn reduce(x: [__m512; 16]) -> __m512 {
 }
 
 /// How far ahead of its use memory is asked for, in bytes.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 8192;
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
 unsafe fn few(a: &Attention<'_, bf16>, plan: &Plan, task: &Task, part: Part, room: *mut f32) {
@@ -434,8 +434,9 @@ unsafe fn few(a: &Attention<'_, bf16>, plan: &Plan, task: &Task, part: Part, roo
                 let next = i + ahead_v;
                 if next < n {
                     fetch(v.wrapping_add(next * vs), vs, values, STEP);
-                } else if first + n < task.end {
-                    fetch(k.wrapping_add((TILE + next - n) * ks), ks, width, STEP);
+                } else {
+                    // Behind the last tile, the first keys of what this thread most likely does next.
+                    fetch(k.wrapping_add(next * ks), ks, width, STEP);
                 }
                 let (v, mut r) = (v.add(i * vs), 0);
                 while r < task.rows {

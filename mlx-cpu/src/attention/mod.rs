@@ -36,9 +36,9 @@ const BLOCK: usize = 64;
 /// are long, and cost to be put together.
 const TASKS: [usize; 2] = [128, 32];
 /// The fewest keys that a task is made for.
-const CHUNK: usize = 256;
+const CHUNK: usize = 512;
 /// A call that takes less time on one thread, in nanoseconds by [`Plan::cost`], stays there.
-const FORK: f64 = 10_000.0;
+const FORK: f64 = 4_000.0;
 
 /// An element of queries, keys and values: `f32`, `bf16` or `f16`.
 pub trait Element: sealed::Sealed {}

@@ -287,34 +287,28 @@ pub(crate) mod bf16 {
                 }
             }
             if N == NR {
-                let mut m = 0;
-                while m < M {
-                    // Past the last row the first is summed again, and not stored.
-                    let row = |j: usize| four(&sums[if m + j < M { m + j } else { 0 }]);
-                    let totals = across(row(0), row(1), row(2), row(3));
-                    for j in 0..4.min(M - m) {
-                        let slot = out.add((m + j) * out_stride);
-                        let mut value = match j {
-                            0 => _mm512_castps512_ps128(totals),
-                            1 => _mm512_extractf32x4_ps::<1>(totals),
-                            2 => _mm512_extractf32x4_ps::<2>(totals),
-                            _ => _mm512_extractf32x4_ps::<3>(totals),
-                        };
-                        if out_step == 1 {
-                            if accumulate {
-                                value = _mm_add_ps(value, _mm_loadu_ps(slot));
-                            }
-                            _mm_storeu_ps(slot, value);
-                            continue;
-                        }
-                        for (n, value) in
-                            std::mem::transmute::<__m128, [f32; NR]>(value).into_iter().enumerate()
-                        {
-                            let slot = slot.add(n * out_step);
-                            *slot = if accumulate { value + *slot } else { value };
-                        }
+                // Indices that are known keep the sums in registers; what is left of them goes through memory.
+                let mut rows = [_mm512_setzero_ps(); 8];
+                for (row, sums) in rows.iter_mut().zip(&sums) {
+                    *row = four(sums);
+                }
+                let mut totals = [0f32; 32];
+                let [a, b, c, d, e, f, g, h] = rows;
+                _mm512_storeu_ps(totals.as_mut_ptr(), across(a, b, c, d));
+                if M > 4 {
+                    _mm512_storeu_ps(totals.as_mut_ptr().add(16), across(e, f, g, h));
+                }
+                for m in 0..M {
+                    let (from, slot) = (totals.as_ptr().add(m * NR), out.add(m * out_stride));
+                    if out_step == 1 {
+                        let earlier = if accumulate { _mm_loadu_ps(slot) } else { _mm_setzero_ps() };
+                        _mm_storeu_ps(slot, _mm_add_ps(_mm_loadu_ps(from), earlier));
+                        continue;
                     }
-                    m += 4;
+                    for n in 0..NR {
+                        let slot = slot.add(n * out_step);
+                        *slot = *from.add(n) + if accumulate { *slot } else { 0.0 };
+                    }
                 }
             } else {
                 for (m, sums) in sums.iter().enumerate() {
