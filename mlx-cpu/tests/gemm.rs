@@ -334,9 +334,16 @@ fn results_do_not_depend_on_how_work_is_cut() {
             project(isa, Rows::packed(x, k).unwrap(), None, &[part]).unwrap();
             out
         };
-        let whole = run(&x, &w);
-        assert_eq!(whole, run(&x, &w), "{isa}");
-        for (rows, columns) in [(0..1, 0..n), (3..9, 5..6), (2..17, 10..77)] {
+        let (many, few) = (run(&x, &w), run(&x[..8 * k], &w));
+        assert_eq!(many, run(&x, &w), "{isa}");
+        // Few rows and many are different kernels.
+        for (whole, rows, columns) in [
+            (&few, 0..1, 0..n),
+            (&few, 3..8, 5..6),
+            (&few, 1..6, 3..120),
+            (&many, 0..9, 5..6),
+            (&many, 2..17, 10..77),
+        ] {
             let part = run(&x[rows.start * k..rows.end * k], &w[columns.start * k..columns.end * k]);
             for (i, row) in rows.clone().enumerate() {
                 let of_part = &part[i * columns.len()..][..columns.len()];

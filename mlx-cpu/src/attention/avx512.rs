@@ -14,6 +14,7 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
+use crate::simd::avx512::transpose;
 use crate::simd::{Avx512, Simd};
 
 use super::decode::{self, STEP, TILE, mask, softmax};
@@ -297,40 +298,6 @@ unsafe fn exp2(x: __m512) -> __m512 {
         p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP2[1]));
         p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXP2[0]));
         _mm512_scalef_ps(p, n)
-    }
-}
-
-/// Sixteen vectors the other way round.
-#[inline(always)]
-unsafe fn transpose(x: [__m512; 16]) -> [__m512; 16] {
-    // SAFETY: the caller's processor has AVX-512.
-    unsafe {
-        let zero = _mm512_setzero_ps();
-        // Four by four within quarters, then the quarters.
-        let (mut a, mut b) = ([zero; 16], [zero; 16]);
-        for i in 0..8 {
-            a[2 * i] = _mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]);
-            a[2 * i + 1] = _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]);
-        }
-        for i in 0..4 {
-            for j in 0..2 {
-                let (x, y) = (_mm512_castps_pd(a[4 * i + j]), _mm512_castps_pd(a[4 * i + j + 2]));
-                b[4 * i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
-                b[4 * i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
-            }
-        }
-        // `b[4 i + c]` has column `c` of each quarter, of rows `4 i` to `4 i + 3`.
-        for c in 0..4 {
-            let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(b[c], b[4 + c]);
-            let low_odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[c], b[4 + c]);
-            let high = _mm512_shuffle_f32x4::<0b10_00_10_00>(b[8 + c], b[12 + c]);
-            let high_odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[8 + c], b[12 + c]);
-            a[c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low, high);
-            a[8 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low, high);
-            a[4 + c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low_odd, high_odd);
-            a[12 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low_odd, high_odd);
-        }
-        a
     }
 }
 

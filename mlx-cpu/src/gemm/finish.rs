@@ -8,10 +8,12 @@ use crate::elementwise::Unary;
 use crate::simd::{Kernel, Simd, each, load, store};
 use crate::{Element, Rows};
 
-/// Sums of some rows and columns of a part: `first` and `second` are `[rows, columns]`, the second those of `up`.
+/// Sums of some rows and columns of a part, the second those of `up`.
 pub(crate) struct Block<'a> {
     pub(crate) rows: Range<usize>,
     pub(crate) columns: Range<usize>,
+    /// From one row of sums to the next.
+    pub(crate) pitch: usize,
     pub(crate) first: &'a [f32],
     pub(crate) second: &'a [f32],
 }
@@ -29,14 +31,14 @@ impl<T: Element, A: Unary, const GATED: bool> Kernel for Finish<'_, '_, T, A, GA
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { activation, bias, add, out, block: Block { rows, columns, first, second } } = self;
+        let Self { activation, bias, add, out, block: Block { rows, columns, pitch, first, second } } = self;
         let (start, count) = (columns.start, columns.len());
         for (i, row) in rows.enumerate() {
             // SAFETY: sums, bias, what is added and results have these rows and columns, as `project` checked; a task
             // writes columns of its own.
             unsafe {
                 let (first, second) =
-                    (first.as_ptr().add(i * count), second.as_ptr().wrapping_add(i * count));
+                    (first.as_ptr().add(i * pitch), second.as_ptr().wrapping_add(i * pitch));
                 let bias = bias.map(|bias| bias.as_ptr().add(start));
                 let add = add.map(|add| add.at(row).add(start));
                 each!(S, count, |j, m| {

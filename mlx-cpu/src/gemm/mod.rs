@@ -9,10 +9,12 @@
 //! bfloat16 operands; all others are products of float32, with weights converted a block at a time into a buffer that
 //! stays in the cache.
 //!
-//! A task is a block of outputs. Each output is one sum in an order that depends on K alone, so neither the number of
-//! threads nor the size of a block changes a bit.
+//! A task is a block of outputs. Each output is one sum in an order that depends on K alone, and on whether there are few
+//! rows or many, so neither the number of threads nor the size of a block changes a bit.
 
 mod finish;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod source;
 pub(crate) mod tile;
 
@@ -232,6 +234,11 @@ impl<'a, T: Element> Plan<'a, T> {
     fn block(&self, part: &Part<'_, T>, n: usize, m: usize, k: usize) -> usize {
         let pair = if part.gate.is_some() { 2 } else { 1 };
         let k = k.max(1) * pair;
+        #[cfg(target_arch = "x86_64")]
+        if self.in_pairs() {
+            let most = pairs::Cut::new(self.x.width()).outputs(pair);
+            return most.min(n.div_ceil(4 * pool::threads()).next_multiple_of(4 * pairs::LANES));
+        }
         let step = if m <= FEW {
             let bits = part.weight.bits();
             (FEW_BYTES * 8 / (k * bits)).clamp(8, 1024)
@@ -250,8 +257,71 @@ impl<'a, T: Element> Plan<'a, T> {
         Some((prepared, matrix))
     }
 
+    /// Whether weights are brought to pairs, which takes as long as multiplying some rows does.
+    #[cfg(target_arch = "x86_64")]
+    fn in_pairs(&self) -> bool {
+        self.panels.dots() && self.x.rows() > FEW
+    }
+
+    /// [`run`](Self::run) with weights in pairs.
+    #[cfg(target_arch = "x86_64")]
+    fn run_pairs(&self, part: &Part<'_, T>, aside: Option<&Out<'_, T>>, columns: &Range<usize>) {
+        let (m, k, count) = (self.x.rows(), self.x.width(), columns.len());
+        let cut = pairs::Cut::new(k);
+        let weights: Vec<&Weight<'_, T>> =
+            std::iter::once(&part.weight).chain(part.gate.as_ref().map(|(_, up)| up)).collect();
+        let (words, pitch) = (cut.words(count), count.next_multiple_of(pairs::LANES));
+        // Tiles of about the same height, none of which is much slower than the others.
+        let tiles = m.div_ceil(pairs::ROWS);
+        // With several parts, sums wait for the next.
+        let (last, held) = (cut.parts() - 1, if cut.parts() > 1 { m } else { pairs::ROWS });
+        let rows = pairs::LANES * k.div_ceil(2);
+        scratch::with::<f32, _>(weights.len() * (words + held * pitch) + rows, |buffer| {
+            let (buffer, rows) = buffer.split_at_mut(weights.len() * (words + held * pitch));
+            let (blocks, sums) = buffer.split_at_mut(weights.len() * words);
+            let operands: Vec<(*const bf16, usize)> = weights
+                .iter()
+                .zip(blocks.chunks_exact_mut(words.max(1)))
+                .map(|(weight, block)| self.panels.pack(weight, columns, cut, block, rows))
+                .collect();
+            let mut ahead: Vec<pairs::Ahead> =
+                weights.iter().map(|weight| weight.after(columns, k)).collect();
+            for k_part in 0..=last {
+                for tile in 0..tiles {
+                    let tile = m * tile / tiles..m * (tile + 1) / tiles;
+                    let at = if last > 0 { tile.start * pitch } else { 0 };
+                    for (i, &(x, stride)) in operands.iter().enumerate() {
+                        // SAFETY: the rows are those of `x`, the block was packed above, and there are sums for every
+                        // row of a tile. Dot products are used where the processor has them.
+                        unsafe {
+                            pairs::multiply(
+                                cut,
+                                k_part,
+                                (x.add(tile.start * stride), stride),
+                                tile.len(),
+                                blocks.as_ptr().add(i * words).cast(),
+                                count,
+                                (sums.as_mut_ptr().add(i * held * pitch + at), pitch),
+                                &mut ahead[i],
+                            );
+                        }
+                    }
+                    if k_part == last {
+                        let (first, second) = sums.split_at(held * pitch);
+                        let second = if second.is_empty() { second } else { &second[at..] };
+                        self.finish(part, aside, tile, columns, pitch, &first[at..], second);
+                    }
+                }
+            }
+        });
+    }
+
     /// One task: these outputs of a part, for all rows.
     fn run(&self, part: &Part<'_, T>, aside: Option<&Out<'_, T>>, columns: Range<usize>) {
+        #[cfg(target_arch = "x86_64")]
+        if self.in_pairs() {
+            return self.run_pairs(part, aside, &columns);
+        }
         let (m, k, count) = (self.x.rows(), self.x.width(), columns.len());
         let up = part.gate.as_ref().map(|(_, up)| up);
         let direct = self.few(&part.weight).is_some();
@@ -275,12 +345,12 @@ impl<'a, T: Element> Plan<'a, T> {
                 if let Some((prepared, matrix)) = up.and_then(|up| self.few(up)) {
                     checked(gemv_rows(prepared, &matrix, columns.clone(), second));
                 }
-                self.finish(part, aside, 0..m, &columns, first, second);
+                self.finish(part, aside, 0..m, &columns, count, first, second);
                 return;
             }
             let (first_panel, rest) = panel.split_at_mut(self.panels.floats(&part.weight, count, k, m));
-            let weight = self.panels.fill(&part.weight, columns.clone(), first_panel, m);
-            let up = up.map(|up| self.panels.fill(up, columns.clone(), rest, m));
+            let weight = self.panels.fill(&part.weight, columns.clone(), first_panel);
+            let up = up.map(|up| self.panels.fill(up, columns.clone(), rest));
             let mut start = 0;
             while start < m {
                 let tile = start..(start + rows).min(m);
@@ -288,7 +358,7 @@ impl<'a, T: Element> Plan<'a, T> {
                 if let Some(up) = &up {
                     self.multiply(up, tile.clone(), count, second);
                 }
-                self.finish(part, aside, tile.clone(), &columns, first, second);
+                self.finish(part, aside, tile.clone(), &columns, count, first, second);
                 start = tile.end;
             }
         });
@@ -309,10 +379,11 @@ impl<'a, T: Element> Plan<'a, T> {
         aside: Option<&Out<'_, T>>,
         rows: Range<usize>,
         columns: &Range<usize>,
+        pitch: usize,
         first: &[f32],
         second: &[f32],
     ) {
-        let block = Sums { rows, columns: columns.clone(), first, second };
+        let block = Sums { rows, columns: columns.clone(), pitch, first, second };
         let (out, add) = aside.map_or((&part.out, part.add.as_ref()), |out| (out, None));
         let bias = part.bias;
         match &part.gate {

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use half::bf16;
 
+#[cfg(target_arch = "x86_64")]
+use super::pairs::{self, Ahead, Cut, LANES};
 use super::{Shape, checked, dots, floats};
 use crate::quant::{self, Matrix};
 use crate::simd::{Kernel, Simd, dispatch};
@@ -43,6 +45,18 @@ impl<'a, T: Element> Weight<'a, T> {
         }
     }
 
+    /// What the task after the one with these outputs reads, if it lies without gaps.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn after(&self, columns: &Range<usize>, k: usize) -> Ahead {
+        match self {
+            Self::Rows(rows) if rows.stride() == k && columns.end < rows.rows() => {
+                let count = columns.len().min(rows.rows() - columns.end);
+                Ahead::new(rows.at(columns.end).cast(), count * k * size_of::<T>())
+            }
+            _ => Ahead::NOTHING,
+        }
+    }
+
     /// Bits that one weight takes in memory, scales left out.
     pub(crate) fn bits(&self) -> usize {
         match self {
@@ -70,8 +84,6 @@ pub(crate) enum Panel<'a, T> {
     Direct(*const T, usize),
     /// In float32.
     Floats(&'a [f32]),
-    /// In bfloat16, with the activations in the order that they are in.
-    Dots(&'a [bf16], usize),
     /// In bfloat16, in the order of K.
     Plain(&'a [bf16]),
 }
@@ -98,6 +110,63 @@ impl<'a, T: Element> Panels<'a, T> {
             }
         }
         Ok(this)
+    }
+
+    /// Whether products are dot products of bfloat16.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const fn dots(&self) -> bool {
+        self.dots
+    }
+
+    /// Brings the given outputs of `weight` to pairs, and returns the activations that they are to be multiplied with, and
+    /// their stride. `rows` has room for sixteen rows of K bfloat16.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn pack(
+        &self,
+        weight: &Weight<'_, T>,
+        columns: &Range<usize>,
+        cut: Cut,
+        block: &mut [f32],
+        rows: &mut [f32],
+    ) -> (*const bf16, usize) {
+        let (k, count) = (self.x.width(), columns.len());
+        let block = block.as_mut_ptr().cast::<u32>();
+        // SAFETY: a float32 is two bfloat16, all of whose bits are values; there is room for sixteen rows.
+        let rows = unsafe { std::slice::from_raw_parts_mut(rows.as_mut_ptr().cast::<bf16>(), LANES * k) };
+        for first in (0..count).step_by(LANES) {
+            let n = LANES.min(count - first);
+            let these = columns.start + first..columns.start + first + n;
+            let rows = &mut rows[..n * k];
+            let (p, stride) = match weight {
+                Weight::Rows(source) => (source.at(these.start).cast::<bf16>(), source.stride()),
+                Weight::Packed(matrix) => {
+                    checked(quant::unpack_panel_bf16(self.isa, matrix, these, rows));
+                    (rows.as_ptr(), k)
+                }
+                Weight::Columns(source) => {
+                    // SAFETY: these are columns of the matrix, whose elements are bfloat16 where dot products are used; the
+                    // block was made for the cut.
+                    unsafe {
+                        let p = source.at(0).cast::<bf16>().wrapping_add(these.start);
+                        pairs::pack_columns(cut, p, source.stride(), n, first, count, block);
+                    }
+                    continue;
+                }
+                Weight::PackedColumns(matrix) => {
+                    transpose_packed(self.isa, matrix, these, rows, bf16::from_f32);
+                    (rows.as_ptr(), k)
+                }
+            };
+            // SAFETY: there are `n` rows of K elements; the block was made for the cut.
+            unsafe { pairs::pack_rows(cut, p, stride, n, first, count, block) };
+        }
+        let ordered = weight
+            .packed()
+            .and_then(|matrix| self.ordered.iter().find(|(format, _)| *format == matrix.format()));
+        match ordered {
+            Some((_, x)) => (x.as_ptr(), k),
+            None => (self.x.at(0).cast(), self.x.stride()),
+        }
     }
 
     /// Fills `floats`, once.
@@ -155,7 +224,6 @@ impl<'a, T: Element> Panels<'a, T> {
         weight: &Weight<'_, T>,
         columns: Range<usize>,
         buffer: &'p mut [f32],
-        m: usize,
     ) -> Panel<'p, T> {
         let k = self.x.width();
         let halves = |buffer: &'p mut [f32]| {
@@ -172,14 +240,7 @@ impl<'a, T: Element> Panels<'a, T> {
                 for (row, to) in columns.zip(buffer.chunks_exact_mut(k.max(1))) {
                     dispatch(self.isa, Widen { from: rows.row(row), to });
                 }
-                let _ = m;
                 Panel::Floats(buffer)
-            }
-            Weight::Packed(matrix) if self.dots => {
-                let panel = halves(buffer);
-                checked(quant::unpack_panel_bf16(self.isa, matrix, columns, panel));
-                let place = self.ordered.iter().position(|(format, _)| *format == matrix.format());
-                Panel::Dots(panel, place.unwrap_or(usize::MAX))
             }
             Weight::Packed(matrix) => {
                 checked(quant::unpack_panel_f32(self.isa, matrix, columns, buffer));
@@ -238,12 +299,6 @@ impl<T: Element> Panel<'_, T> {
                     floats(isa, (x, stride), (w.as_ptr(), k), shape, out);
                 }
                 Self::Floats(w) => floats(isa, wide(), (w.as_ptr(), k), shape, out),
-                Self::Dots(w, place) => {
-                    if let Some((_, ordered)) = panels.ordered.get(*place) {
-                        let x = ordered.as_ptr().add(row * k);
-                        dots((x, k), (w.as_ptr(), k), shape, out);
-                    }
-                }
                 Self::Plain(w) => dots((x.cast(), stride), (w.as_ptr(), k), shape, out),
             }
         }

@@ -171,3 +171,37 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_max_ps(v) }
     }
 }
+
+/// Sixteen vectors the other way round.
+#[inline(always)]
+pub(crate) unsafe fn transpose(x: [__m512; 16]) -> [__m512; 16] {
+    // SAFETY: the caller's processor has AVX-512.
+    unsafe {
+        let zero = _mm512_setzero_ps();
+        // Four by four within quarters, then the quarters.
+        let (mut a, mut b) = ([zero; 16], [zero; 16]);
+        for i in 0..8 {
+            a[2 * i] = _mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]);
+            a[2 * i + 1] = _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]);
+        }
+        for i in 0..4 {
+            for j in 0..2 {
+                let (x, y) = (_mm512_castps_pd(a[4 * i + j]), _mm512_castps_pd(a[4 * i + j + 2]));
+                b[4 * i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+                b[4 * i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+            }
+        }
+        // `b[4 i + c]` has column `c` of each quarter, of rows `4 i` to `4 i + 3`.
+        for c in 0..4 {
+            let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(b[c], b[4 + c]);
+            let low_odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[c], b[4 + c]);
+            let high = _mm512_shuffle_f32x4::<0b10_00_10_00>(b[8 + c], b[12 + c]);
+            let high_odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(b[8 + c], b[12 + c]);
+            a[c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low, high);
+            a[8 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low, high);
+            a[4 + c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low_odd, high_odd);
+            a[12 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low_odd, high_odd);
+        }
+        a
+    }
+}
