@@ -9,10 +9,10 @@ use mlx_cpu::attention::{self as kernel, Floats, Operand};
 use super::rope::Turn;
 use super::view::{Flat, elements_mut, length, with_element};
 use super::{Fused, Node, enabled, is_native};
-use crate::Array;
 use crate::custom::{Layout, RawOp, Spec, View, apply_raw};
 use crate::error::{Error, Result};
 use crate::fast::{CachedAttention, Mask};
+use crate::{Array, Dtype};
 
 /// `softmax(scale · q kᵀ + mask) v`, or nothing where MLX shall see to it. The shapes fit, and nothing is empty.
 pub(crate) fn attend(
@@ -213,6 +213,29 @@ impl<'a> HeldMask<'a> {
             MaskData::F16(data) => Floats::F16(data),
         };
         kernel::Mask::Additive { data, strides }
+    }
+}
+
+/// Arrays that nothing has been written to, or nothing where MLX shall make them.
+pub(crate) fn unwritten(shapes: &[[i32; 4]; 2], dtypes: [Dtype; 2]) -> Option<Result<[Array; 2]>> {
+    // What is traced is computed in other ways too, of all of its elements.
+    if !enabled() || crate::closure::is_tracing() {
+        return None;
+    }
+    let specs = [Spec::new(&shapes[0], dtypes[0]), Spec::new(&shapes[1], dtypes[1])];
+    Some(apply_raw(Unwritten, &[], specs))
+}
+
+/// Memory, as it is.
+struct Unwritten;
+
+impl RawOp for Unwritten {
+    fn name(&self) -> &'static CStr {
+        c"unwritten"
+    }
+
+    fn eval(&self, _: &[View<'_>], _: &mut [View<'_>]) -> Result<()> {
+        Ok(())
     }
 }
 

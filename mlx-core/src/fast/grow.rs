@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::{Mask, Norm, RopeOptions, rope_heads, scaled_dot_product_attention};
 use crate::error::{Error, Result};
-use crate::{Array, cpu};
+use crate::{Array, Dtype, cpu};
 
 /// What [`KvBuffer::attend`] does to queries, keys and values.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,25 @@ impl KvBuffer {
             return Err(Error::shape("kv_buffer", message));
         }
         Ok(Self { keys, values, written: Rc::new(Cell::new(written)) })
+    }
+
+    /// Buffers without tokens and with room for `capacity`, `[B, K, capacity, E]` each, with E and dtype of keys and of
+    /// values. What was not written has unspecified values.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a number is negative, or the buffers do not fit in memory.
+    pub fn with_capacity(
+        [batch, kv_heads]: [i32; 2],
+        capacity: i32,
+        sizes: [i32; 2],
+        dtypes: [Dtype; 2],
+    ) -> Result<Self> {
+        let shapes = sizes.map(|size| [batch, kv_heads, capacity, size]);
+        let [keys, values] = match cpu::attention::unwritten(&shapes, dtypes) {
+            Some(buffers) => buffers?,
+            None => [Array::zeros(&shapes[0], dtypes[0])?, Array::zeros(&shapes[1], dtypes[1])?],
+        };
+        Self::new(keys, values, 0)
     }
 
     /// How many tokens there is room for.

@@ -314,20 +314,12 @@ impl Tokens {
 
     /// Buffers of `capacity` tokens that begin with those from one place to another of earlier ones.
     fn grown(&self, earlier: Option<(&KvBuffer, i32, i32)>, capacity: i32) -> Result<KvBuffer> {
-        let held = earlier.map_or(0, |(_, start, stop)| stop - start);
-        let [batch, heads] = self.heads;
-        let buffer = |kept: Option<&Array>, size: i32, dtype: Dtype| -> Result<Array> {
-            let room = Array::zeros(&[batch, heads, capacity - held, size], dtype)?;
-            Ok(match (kept, earlier) {
-                (Some(kept), Some((_, start, stop))) if held > 0 => {
-                    mlx_core::concatenate(&[&kept.slice_axis(2, start, stop)?, &room], 2)?
-                }
-                _ => room,
-            })
-        };
-        let [keys, values] = [earlier.map(|(b, ..)| b.keys()), earlier.map(|(b, ..)| b.values())];
-        let keys = buffer(keys, self.sizes[0], self.dtypes[0])?;
-        Ok(KvBuffer::new(keys, buffer(values, self.sizes[1], self.dtypes[1])?, held)?)
+        let mut grown = KvBuffer::with_capacity(self.heads, capacity, self.sizes, self.dtypes)?;
+        if let Some((earlier, start, stop)) = earlier.filter(|(_, start, stop)| stop > start) {
+            let kept = |buffer: &Array| buffer.slice_axis(2, start, stop);
+            let _seen = grown.append(&kept(earlier.keys())?, &kept(earlier.values())?, 0, 0)?;
+        }
+        Ok(grown)
     }
 }
 
