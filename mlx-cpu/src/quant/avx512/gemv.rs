@@ -15,7 +15,7 @@ use half::bf16;
 
 use super::super::gemv::Line;
 use super::super::{Format, Kind, Matrix};
-use super::{Bits, ahead, brain, e2m1, e4m3, sixteen, whole};
+use super::{Bits, brain, e2m1, e4m3, sixteen, whole};
 use crate::simd::{Avx512, Scalar};
 
 /// How packed values become bfloat16.
@@ -295,7 +295,10 @@ unsafe fn tile<C: Codes, const N: usize, const PLANES: usize, const M: usize, co
                 let left = (row_words - at).min(C::WORDS);
                 let mut loaded = [_mm512_setzero_si512(); R];
                 for r in 0..R {
-                    ahead(words[r].wrapping_add(at), WORDS_AHEAD);
+                    // Past the larger caches, which have no use for what is read once: moving lines to them and out again
+                    // costs a tenth of the rate where memory is slow.
+                    let later = words[r].wrapping_add(at).wrapping_byte_add(WORDS_AHEAD);
+                    _mm_prefetch::<_MM_HINT_NTA>(later.cast());
                     loaded[r] = codes.load(words[r].add(at), left);
                 }
                 let mut dots = [[_mm512_setzero_ps(); R]; M];
@@ -654,7 +657,7 @@ impl Product<'_> {
 }
 
 /// How many bytes ahead words are asked for: the processor's own prefetching does not follow rows that are so short.
-const WORDS_AHEAD: usize = 10 << 10;
+const WORDS_AHEAD: usize = 16 << 10;
 
 /// All rows of the matrix for the tile of activations that starts with row `done`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
