@@ -71,9 +71,11 @@ impl<T> Out<'_, T> {
 /// Rows of activations up to which packed weights are multiplied without being unpacked to memory first.
 const FEW: usize = 8;
 
-/// Bytes of weights in a task when there are few rows, so that reading them is the work: small enough that threads
-/// end together, large enough that taking a task costs nothing.
+/// About how many bytes of weights a task has when there are few rows, so that reading them is the work: small enough
+/// that threads end together, large enough that taking a task costs nothing. Numbers are read in several streams, each of
+/// which begins slowly; packed words in one, which goes on in the next task.
 const FEW_BYTES: usize = 192 << 10;
+const FEW_PACKED_BYTES: usize = 96 << 10;
 
 /// Elements of a block of weights that is read again for every tile of activations: in the second cache.
 const MANY_ELEMENTS: usize = 96 << 10;
@@ -240,8 +242,10 @@ impl<'a, T: Element> Plan<'a, T> {
             return most.min(n.div_ceil(4 * pool::threads()).next_multiple_of(4 * pairs::LANES));
         }
         let step = if m <= FEW {
-            let bits = part.weight.bits();
-            (FEW_BYTES * 8 / (k * bits)).clamp(8, 1024)
+            let about = if part.weight.packed().is_some() { FEW_PACKED_BYTES } else { FEW_BYTES };
+            let bytes = n * k * part.weight.bits() / 8;
+            // As many for each thread.
+            n.div_ceil(bytes.div_ceil(about).next_multiple_of(pool::threads()).max(1))
         } else {
             let most = (MANY_ELEMENTS / k).clamp(16, 256);
             // Several tasks for each thread, so that all end together.
@@ -434,6 +438,7 @@ impl Shape {
             out_stride: count,
             out_step: 1,
             accumulate: false,
+            gap: 0,
         };
         Block { tile, count, step }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Tile<X, W> {
     pub(crate) out_step: usize,
     /// Whether to add to what `out` holds.
     pub(crate) accumulate: bool,
+    /// How many elements there are between the end of these rows of weights and those that are read next.
+    pub(crate) gap: usize,
 }
 
 /// A block: all rows of activations of a tile against many rows of weights.
@@ -64,7 +66,9 @@ where
                 let far = Tile { w_stride: apart * tile.w_stride, out_step: apart, cols: NR, ..tile };
                 let mut n = 0;
                 while n < apart {
-                    let next = Tile { w: tile.w.add(n * tile.w_stride), out: tile.out.add(n), ..far };
+                    // At its end a stream goes on in the block that comes next, most likely on this thread.
+                    let gap = if n + 1 == apart { (count - apart) * tile.w_stride } else { 0 };
+                    let next = Tile { w: tile.w.add(n * tile.w_stride), out: tile.out.add(n), gap, ..far };
                     next.along(step, &mut each);
                     n += 1;
                 }
@@ -101,7 +105,8 @@ where
             let k = step.min(self.k - start);
             // SAFETY: within the rows.
             let (x, w) = unsafe { (self.x.add(start), self.w.add(start)) };
-            each(Self { x, w, k, accumulate: start > 0, ..self });
+            let gap = if start + k >= self.k { self.gap } else { 0 };
+            each(Self { x, w, k, accumulate: start > 0, gap, ..self });
             start += k;
             if start >= self.k {
                 return;
@@ -117,6 +122,12 @@ impl<X: Scalar, W: Scalar> Kernel for Block<X, W> {
         // SAFETY: the block's.
         unsafe { self.walk(|tile| whole::<S, X, W>(s, tile)) }
     }
+}
+
+/// How many elements ahead of element `i` of `k` something is asked for, `by` of them if it lies in line.
+#[inline(always)]
+fn ahead(i: usize, k: usize, gap: usize, by: usize) -> usize {
+    if i + by < k { by } else { by + gap }
 }
 
 /// Dispatches on the tile's size, so that the loops have constant bounds.
@@ -151,7 +162,7 @@ unsafe fn whole<S: Simd, X: Scalar, W: Scalar>(s: S, tile: Tile<X, W>) {
 /// A tile in float32 products, whatever the elements are.
 #[inline(always)]
 unsafe fn floats<S: Simd, X: Scalar, W: Scalar, const M: usize, const N: usize>(s: S, tile: Tile<X, W>) {
-    let Tile { x, x_stride, w, w_stride, k, out, out_stride, out_step, accumulate, .. } = tile;
+    let Tile { x, x_stride, w, w_stride, k, out, out_stride, out_step, accumulate, gap, .. } = tile;
     let mut sums = [[s.splat(0.0); N]; M];
     let mut i = 0;
     // SAFETY: the caller's pointers have `k` elements in each row.
@@ -162,7 +173,7 @@ unsafe fn floats<S: Simd, X: Scalar, W: Scalar, const M: usize, const N: usize>(
             while n < N {
                 let w = w.add(n * w_stride + i);
                 if M < MOST {
-                    prefetch(w.wrapping_byte_add(AHEAD));
+                    prefetch(w.wrapping_add(ahead(i, k, gap, AHEAD / size_of::<W>())));
                 }
                 weights[n] = W::load(s, w);
                 n += 1;
@@ -206,7 +217,7 @@ pub(crate) mod bf16 {
 
     use half::bf16;
 
-    use super::{AHEAD, Block, MOST, NR, Tile};
+    use super::{AHEAD, Block, MOST, NR, Tile, ahead};
     use crate::simd::prefetch;
 
     /// # Safety
@@ -254,7 +265,7 @@ pub(crate) mod bf16 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
     unsafe fn dots<const M: usize, const N: usize>(tile: Tile<bf16, bf16>) {
-        let Tile { x, x_stride, w, w_stride, k, out, out_stride, out_step, accumulate, .. } = tile;
+        let Tile { x, x_stride, w, w_stride, k, out, out_stride, out_step, accumulate, gap, .. } = tile;
         let mut sums = [[_mm512_setzero_ps(); N]; M];
         let mut i = 0;
         // SAFETY: the caller's pointers have `k` elements in each row.
@@ -266,7 +277,8 @@ pub(crate) mod bf16 {
                 }
                 if M < MOST {
                     for n in 0..N {
-                        prefetch(w.wrapping_add(n * w_stride + i).wrapping_byte_add(AHEAD));
+                        let later = ahead(i, k, gap, AHEAD / size_of::<bf16>());
+                        prefetch(w.wrapping_add(n * w_stride + i + later));
                     }
                 }
                 for (m, sums) in sums.iter_mut().enumerate() {
