@@ -21,6 +21,11 @@ use crate::args::{Cli, Command};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 
+/// In place of the system's allocator, for the native library as well: nodes of a graph are many small allocations that
+/// another thread frees, and results of a prompt are large ones that come again and again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
