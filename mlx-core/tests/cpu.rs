@@ -6,7 +6,7 @@
 //! Over 800 lines: one `check` and the cases of every op that has a kernel.
 
 use mlx_core::fast::{
-    self, Activation, KvBuffer, Mask, Norm, Operand, Projection, RopeOptions, Weight, add_norm, gated,
+    self, Activation, KvBuffer, Mask, Norm, Operand, Projection, RopeOptions, Weight, add_norm, chain, gated,
     layer_norm, norm, norm_add, project, rms_norm, rope, rope_heads, scaled_dot_product_attention,
 };
 use mlx_core::random::{Key, normal};
@@ -414,6 +414,18 @@ fn project_agrees_with_float64() {
                 ..first
             };
             project(Operand { x: &x[0], norm: Some(before) }, &[first, second])
+        });
+        // And a feed-forward layer: gate, up and down.
+        let inputs = drawn(&[&[rows, 40], &[24, 40], &[24, 40], &[40, 24], &[40], &[40], &[rows, 40]]);
+        check(&format!("chain, {rows} rows"), &inputs, move |x| {
+            let before = Norm { weight: &x[4], shift: 1.0, eps: 1e-3 };
+            let after = Norm { weight: &x[5], shift: 0.0, eps: 1e-3 };
+            let gate = Some((Activation::GeluTanh, Weight::Dense(&x[2])));
+            let first = Projection { gate, ..Projection::new(Weight::Dense(&x[1])) };
+            let down = Projection::new(Weight::Dense(&x[3]));
+            let second = Projection { norm: Some(after), add: Some(&x[6]), ..down };
+            let operand = Operand { x: &x[0], norm: Some(before) };
+            Ok(vec![chain(operand, &first, &second)?, chain(&x[0], &first, &down)?])
         });
     }
     for format in formats() {

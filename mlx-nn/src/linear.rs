@@ -59,12 +59,21 @@ impl Linear {
         norm: Option<&'a RmsNorm>,
         residual: &'a Array,
     ) -> Result<Array> {
-        self.matrix.project("linear", x, |product| Projection {
+        self.matrix.project("linear", x, |_| self.projection(norm, Some(residual)))
+    }
+
+    /// The projection as ops take it, with a norm and a residual stream behind it.
+    pub(crate) fn projection<'a>(
+        &'a self,
+        norm: Option<&'a RmsNorm>,
+        residual: Option<&'a Array>,
+    ) -> Projection<'a> {
+        Projection {
             bias: self.bias.as_ref(),
             norm: norm.map(RmsNorm::as_norm),
-            add: Some(residual),
-            ..product
-        })
+            add: residual,
+            ..Projection::new(self.matrix.weight())
+        }
     }
 
     /// As [`forward`](Self::forward), but in float32, as it was summed: logits.
@@ -79,17 +88,14 @@ impl Linear {
         })
     }
 
-    /// `activation(y) · up(x)`: the heart of SwiGLU and GeGLU, where neither projection has a bias.
-    pub(crate) fn forward_gated<'a>(
-        &'a self,
-        x: impl Into<Operand<'a>>,
-        activation: Activation,
-        up: &'a Self,
-    ) -> Result<Array> {
-        let x = x.into();
-        up.matrix.check("linear", x.x)?;
-        let with = |product| Projection { gate: Some((activation, up.matrix.weight())), ..product };
-        self.matrix.project("linear", x, with)
+    /// `activation(y) · up(x)`, the heart of SwiGLU and GeGLU, where neither projection has a bias.
+    pub(crate) fn gated<'a>(&'a self, activation: Activation, up: &'a Self) -> Projection<'a> {
+        Projection { gate: Some((activation, up.matrix.weight())), ..Projection::new(self.matrix.weight()) }
+    }
+
+    /// Checks that `x` is `[.., in]`.
+    pub(crate) fn check(&self, x: &Array) -> Result<()> {
+        self.matrix.check("linear", x)
     }
 
     /// Width of the input.

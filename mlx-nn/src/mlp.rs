@@ -2,7 +2,7 @@
 //! Gated feed-forward layers.
 
 use mlx_core::Array;
-use mlx_core::fast::Operand;
+use mlx_core::fast::{self, Operand};
 
 use crate::activation::Activation;
 use crate::error::Result;
@@ -41,24 +41,30 @@ impl GatedMlp {
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) when the last axis is not `dim`.
     pub fn forward(&self, x: &Array) -> Result<Array> {
-        self.down_proj.forward(&self.inner(x)?)
+        self.chain(x.into(), None, None)
     }
 
     /// `residual + forward(x)`, or with a norm `residual + norm(forward(x))`, as [`Linear::forward_add`] does it.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// As [`forward`](Self::forward); [`Error::Core`](crate::Error::Core) when a norm or `residual` does not fit.
     pub fn forward_add<'a>(
         &'a self,
         x: impl Into<Operand<'a>>,
-        norm: Option<&RmsNorm>,
-        residual: &Array,
+        norm: Option<&'a RmsNorm>,
+        residual: &'a Array,
     ) -> Result<Array> {
-        self.down_proj.forward_add(&self.inner(x)?, norm, residual)
+        self.chain(x.into(), norm, Some(residual))
     }
 
-    /// `activation(gate(x)) · up(x)`: `[.., inner]`.
-    fn inner<'a>(&'a self, x: impl Into<Operand<'a>>) -> Result<Array> {
-        self.gate_proj.forward_gated(x, self.activation.into(), &self.up_proj)
+    fn chain<'a>(
+        &'a self,
+        x: Operand<'a>,
+        norm: Option<&'a RmsNorm>,
+        residual: Option<&'a Array>,
+    ) -> Result<Array> {
+        self.gate_proj.check(x.x)?;
+        let inner = self.gate_proj.gated(self.activation.into(), &self.up_proj);
+        Ok(fast::chain(x, &inner, &self.down_proj.projection(norm, residual))?)
     }
 }

@@ -3,71 +3,77 @@
 
 use std::ffi::CStr;
 
-use mlx_cpu::Isa;
 use mlx_cpu::gemm::{self, Out, Part};
 use mlx_cpu::norm::RmsNorm;
 use mlx_cpu::quant::{self, Scales};
+use mlx_cpu::{Isa, Rows, RowsMut};
 
 use super::norm::HeldWeight;
 use super::view::{Flat, Matrix, length, rows_mut, same, with_element};
 use super::{Fused, Node, enabled, is_native};
-use crate::custom::{Spec, View, apply_to};
+use crate::custom::{Spec, View, apply_raw, apply_to};
 use crate::error::{Error, Result};
 use crate::fast::{Activation, Norm, Operand, Projection, Weight};
 use crate::{Array, Dtype, QuantMode, Quantization};
 
 /// The operand through every projection, or nothing where plain ops shall see to it. The shapes fit.
-pub(crate) fn project<'a>(
-    &Operand { x, norm }: &Operand<'a>,
-    parts: &[Projection<'a>],
-) -> Option<Result<Vec<Array>>> {
-    let dtype = x.dtype();
-    if !is_native(dtype) || x.size() == 0 || !enabled() {
+pub(crate) fn project<'a>(operand: &Operand<'a>, parts: &[Projection<'a>]) -> Option<Result<Vec<Array>>> {
+    if !serves(operand, parts) {
         return None;
     }
-    let served = |weight: &Weight<'_>| match weight {
+    let (norm, mut inputs) = start(operand);
+    let kinds: Vec<PartKind> = parts.iter().map(|part| PartKind::of(part, &mut inputs)).collect();
+    let shapes: Vec<Vec<i32>> = parts.iter().map(|part| shape(operand.x, part)).collect();
+    let specs: Vec<Spec<'_>> =
+        shapes.iter().zip(&kinds).map(|(shape, kind)| Spec::new(shape, kind.dtype(operand.x))).collect();
+    Some(apply_to(Node(Project { norm, parts: kinds }), &inputs, &specs))
+}
+
+/// The operand through one projection and the result through another, or nothing where plain ops shall see to it. The
+/// shapes fit.
+pub(crate) fn chain<'a>(
+    operand: &Operand<'a>,
+    [first, second]: [&Projection<'a>; 2],
+) -> Option<Result<Array>> {
+    if first.wide || !serves(operand, &[*first, *second]) {
+        return None;
+    }
+    let (norm, mut inputs) = start(operand);
+    let parts = [first, second].map(|part| PartKind::of(part, &mut inputs));
+    let shape = shape(operand.x, second);
+    let spec = Spec::new(&shape, parts[1].dtype(operand.x));
+    Some(apply_raw(Node(Chain { norm, parts }), &inputs, [spec]).map(|[result]| result))
+}
+
+/// Whether the kernels take the operand and the parts.
+fn serves(&Operand { x, norm }: &Operand<'_>, parts: &[Projection<'_>]) -> bool {
+    let dtype = x.dtype();
+    let weight = |weight: &Weight<'_>| match weight {
         Weight::Dense(weight) => weight.dtype() == dtype && weight.size() > 0,
         Weight::Packed { weight, scales, biases, .. } => {
             weight.size() > 0 && biases.is_none_or(|biases| biases.dtype() == scales.dtype())
         }
     };
     let normable = |norm: &Option<Norm<'_>>| norm.is_none_or(|norm| is_native(norm.weight.dtype()));
-    let fits = parts.iter().all(|part| {
-        served(&part.weight)
+    let fits = |part: &Projection<'_>| {
+        weight(&part.weight)
             && normable(&part.norm)
-            && part.gate.as_ref().is_none_or(|(_, up)| served(up))
+            && part.gate.as_ref().is_none_or(|(_, up)| weight(up))
             && same(dtype, [part.bias, part.add].into_iter().flatten().map(Array::dtype))
-    });
-    if !fits || !normable(&norm) {
-        return None;
-    }
-    let mut inputs = vec![x];
-    inputs.extend(norm.map(|norm| norm.weight));
-    let mut kinds = Vec::with_capacity(parts.len());
-    let mut shapes = Vec::with_capacity(parts.len());
-    for part in parts {
-        let weight = push(&mut inputs, part.weight);
-        let gate = part.gate.map(|(activation, up)| (activation, push(&mut inputs, up)));
-        inputs.extend(part.bias);
-        inputs.extend(part.norm.map(|norm| norm.weight));
-        inputs.extend(part.add);
-        kinds.push(PartKind {
-            weight,
-            gate,
-            bias: part.bias.is_some(),
-            norm: part.norm.as_ref().map(NormKind::of),
-            add: part.add.is_some(),
-            wide: part.wide,
-        });
-        let outer = x.shape().split_last().map_or(&[][..], |(_, outer)| outer);
-        shapes.push([outer, &[part.weight.rows()]].concat());
-    }
-    let specs: Vec<Spec<'_>> = shapes
-        .iter()
-        .zip(&kinds)
-        .map(|(shape, kind)| Spec::new(shape, if kind.wide { Dtype::Float32 } else { dtype }))
-        .collect();
-    Some(apply_to(Node(Project { norm: norm.as_ref().map(NormKind::of), parts: kinds }), &inputs, &specs))
+    };
+    is_native(dtype) && x.size() > 0 && enabled() && normable(&norm) && parts.iter().all(fits)
+}
+
+/// The norm of an operand, and the inputs that it makes up.
+fn start<'a>(&Operand { x, norm }: &Operand<'a>) -> (Option<NormKind>, Vec<&'a Array>) {
+    let inputs = [x].into_iter().chain(norm.map(|norm| norm.weight)).collect();
+    (norm.as_ref().map(NormKind::of), inputs)
+}
+
+/// That of the result of `part`.
+fn shape(x: &Array, part: &Projection<'_>) -> Vec<i32> {
+    let outer = x.shape().split_last().map_or(&[][..], |(_, outer)| outer);
+    [outer, &[part.weight.rows()]].concat()
 }
 
 /// Adds the arrays of a weight to the inputs.
@@ -128,6 +134,67 @@ enum Kind {
     Packed(Quantization),
 }
 
+impl PartKind {
+    /// Adds the arrays of a part to the inputs.
+    fn of<'a>(part: &Projection<'a>, inputs: &mut Vec<&'a Array>) -> Self {
+        let weight = push(inputs, part.weight);
+        let gate = part.gate.map(|(activation, up)| (activation, push(inputs, up)));
+        inputs.extend(part.bias);
+        inputs.extend(part.norm.map(|norm| norm.weight));
+        inputs.extend(part.add);
+        Self {
+            weight,
+            gate,
+            bias: part.bias.is_some(),
+            norm: part.norm.as_ref().map(NormKind::of),
+            add: part.add.is_some(),
+            wide: part.wide,
+        }
+    }
+
+    fn dtype(&self, x: &Array) -> Dtype {
+        if self.wide { Dtype::Float32 } else { x.dtype() }
+    }
+
+    /// The part again, of inputs in their order.
+    fn projection<'a>(&self, inputs: &mut std::slice::Iter<'a, Array>) -> Result<Projection<'a>> {
+        let mut next = || inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"));
+        let mut weight = |kind: Kind| {
+            Ok::<_, Error>(match kind {
+                Kind::Dense => Weight::Dense(next()?),
+                Kind::Packed(format) => Weight::Packed {
+                    weight: next()?,
+                    scales: next()?,
+                    biases: if format.mode == QuantMode::Affine { Some(next()?) } else { None },
+                    format,
+                },
+            })
+        };
+        let first = weight(self.weight)?;
+        let gate = match self.gate {
+            Some((activation, kind)) => Some((activation, weight(kind)?)),
+            None => None,
+        };
+        let bias = if self.bias { Some(next()?) } else { None };
+        let norm = match self.norm {
+            Some(norm) => Some(norm.with(next()?)),
+            None => None,
+        };
+        let add = if self.add { Some(next()?) } else { None };
+        Ok(Projection { weight: first, bias, gate, norm, add, wide: self.wide })
+    }
+}
+
+/// What is multiplied, of inputs in their order.
+fn operand(norm: Option<NormKind>, inputs: &mut std::slice::Iter<'_, Array>) -> Result<Array> {
+    let mut next = || inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"));
+    let x = next()?;
+    match norm {
+        Some(norm) => crate::fast::norm(x, &norm.with(next()?)),
+        None => Ok(x.clone()),
+    }
+}
+
 impl Fused for Project {
     const NAME: &'static CStr = c"project";
 
@@ -138,41 +205,31 @@ impl Fused for Project {
 
     fn composite(&self, inputs: &[Array]) -> Result<Vec<Array>> {
         let mut inputs = inputs.iter();
-        let mut next = || inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"));
-        let x = next()?;
-        let normed = match self.norm {
-            Some(norm) => Some(crate::fast::norm(x, &norm.with(next()?))?),
-            None => None,
-        };
-        let x = normed.as_ref().unwrap_or(x);
-        let mut results = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            let mut weight = |kind: Kind| {
-                Ok::<_, Error>(match kind {
-                    Kind::Dense => Weight::Dense(next()?),
-                    Kind::Packed(format) => Weight::Packed {
-                        weight: next()?,
-                        scales: next()?,
-                        biases: if format.mode == QuantMode::Affine { Some(next()?) } else { None },
-                        format,
-                    },
-                })
-            };
-            let first = weight(part.weight)?;
-            let gate = match part.gate {
-                Some((activation, kind)) => Some((activation, weight(kind)?)),
-                None => None,
-            };
-            let bias = if part.bias { Some(next()?) } else { None };
-            let norm = match part.norm {
-                Some(norm) => Some(norm.with(next()?)),
-                None => None,
-            };
-            let add = if part.add { Some(next()?) } else { None };
-            let projection = Projection { weight: first, bias, gate, norm, add, wide: part.wide };
-            results.push(projection.composite(x)?);
-        }
-        Ok(results)
+        let x = operand(self.norm, &mut inputs)?;
+        self.parts.iter().map(|part| part.projection(&mut inputs)?.composite(&x)).collect()
+    }
+}
+
+/// Two projections, one after the other: a feed-forward layer.
+#[derive(Clone)]
+struct Chain {
+    norm: Option<NormKind>,
+    parts: [PartKind; 2],
+}
+
+impl Fused for Chain {
+    const NAME: &'static CStr = c"project_chain";
+
+    fn eval(&self, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
+        let [x, ..] = inputs else { return Ok(()) };
+        with_element!(x.dtype(), "project_chain", compute_chain::<_>(self, inputs, outputs))
+    }
+
+    fn composite(&self, inputs: &[Array]) -> Result<Vec<Array>> {
+        let mut inputs = inputs.iter();
+        let x = operand(self.norm, &mut inputs)?;
+        let inner = self.parts[0].projection(&mut inputs)?.composite(&x)?;
+        Ok(vec![self.parts[1].projection(&mut inputs)?.composite(&inner)?])
     }
 }
 
@@ -282,46 +339,82 @@ struct Operands<'a, T> {
     add: Option<Matrix<'a, T>>,
 }
 
+impl<'a, T: mlx_cpu::Element> Operands<'a, T> {
+    fn of(kind: &PartKind, inputs: &mut std::slice::Iter<'_, View<'a>>) -> Result<Self> {
+        let weight = Held::of(kind.weight, inputs)?;
+        let gate = match kind.gate {
+            Some((activation, kind)) => Some((activation, Held::of(kind, inputs)?)),
+            None => None,
+        };
+        let mut next = |wanted: bool| if wanted { inputs.next() } else { None };
+        let bias = next(kind.bias).map(Flat::of).transpose()?;
+        let norm = next(kind.norm.is_some()).map(HeldWeight::of).transpose()?;
+        let add = next(kind.add).map(Matrix::of).transpose()?;
+        Ok(Self { weight, gate, bias, norm, add })
+    }
+
+    /// The part that goes to `out`.
+    fn part<'p>(&'p self, kind: &PartKind, out: Out<'p, T>) -> Result<Part<'p, T>> {
+        let gate = match &self.gate {
+            Some((activation, up)) => Some((activation.kernel(), up.lend()?)),
+            None => None,
+        };
+        Ok(Part {
+            weight: self.weight.lend()?,
+            bias: self.bias.as_deref(),
+            gate,
+            norm: kind.norm.zip(self.norm.as_ref()).map(|(norm, weight)| norm.kernel(weight)),
+            add: self.add.as_ref().map(Matrix::rows).transpose()?,
+            out,
+        })
+    }
+}
+
+/// Where a part goes.
+fn out<'a, T: mlx_cpu::Element>(kind: &PartKind, view: &'a mut View<'_>) -> Result<Out<'a, T>> {
+    Ok(if kind.wide { Out::F32(rows_mut(view)?) } else { Out::Same(rows_mut(view)?) })
+}
+
+/// The activations, and the weight of their norm.
+fn activations<'a, T: mlx_cpu::Element>(
+    norm: Option<NormKind>,
+    inputs: &mut std::slice::Iter<'_, View<'a>>,
+) -> Result<(Matrix<'a, T>, Option<HeldWeight<'a>>)> {
+    let x = inputs.next().ok_or_else(|| Error::shape("project", "an input is missing"))?;
+    let weight = norm.and_then(|_| inputs.next()).map(HeldWeight::of).transpose()?;
+    Ok((Matrix::of(x)?, weight))
+}
+
 fn compute<T: mlx_cpu::Element>(op: &Project, inputs: &[View<'_>], outputs: &mut [View<'_>]) -> Result<()> {
     let mut inputs = inputs.iter();
-    let mut missing = || Error::shape("project", "an input is missing");
-    let x = Matrix::<T>::of(inputs.next().ok_or_else(&mut missing)?)?;
-    let norm = op.norm.and_then(|_| inputs.next()).map(HeldWeight::of).transpose()?;
-    let operands: Vec<Operands<'_, T>> = op
-        .parts
-        .iter()
-        .map(|kind| {
-            let weight = Held::of(kind.weight, &mut inputs)?;
-            let gate = match kind.gate {
-                Some((activation, kind)) => Some((activation, Held::of(kind, &mut inputs)?)),
-                None => None,
-            };
-            let mut next = |wanted: bool| if wanted { inputs.next() } else { None };
-            let bias = next(kind.bias).map(Flat::of).transpose()?;
-            let norm = next(kind.norm.is_some()).map(HeldWeight::of).transpose()?;
-            let add = next(kind.add).map(Matrix::of).transpose()?;
-            Ok(Operands { weight, gate, bias, norm, add })
-        })
-        .collect::<Result<_>>()?;
+    let (x, weight) = activations::<T>(op.norm, &mut inputs)?;
+    let operands: Vec<Operands<'_, T>> =
+        op.parts.iter().map(|kind| Operands::of(kind, &mut inputs)).collect::<Result<_>>()?;
     let parts: Vec<Part<'_, T>> = operands
         .iter()
         .zip(&op.parts)
         .zip(outputs)
-        .map(|((operands, kind), out)| {
-            let gate = match &operands.gate {
-                Some((activation, up)) => Some((activation.kernel(), up.lend()?)),
-                None => None,
-            };
-            Ok(Part {
-                weight: operands.weight.lend()?,
-                bias: operands.bias.as_deref(),
-                gate,
-                norm: kind.norm.zip(operands.norm.as_ref()).map(|(norm, weight)| norm.kernel(weight)),
-                add: operands.add.as_ref().map(Matrix::rows).transpose()?,
-                out: if kind.wide { Out::F32(rows_mut(out)?) } else { Out::Same(rows_mut(out)?) },
-            })
-        })
+        .map(|((operands, kind), view)| operands.part(kind, out(kind, view)?))
         .collect::<Result<_>>()?;
-    let norm = op.norm.zip(norm.as_ref()).map(|(norm, weight)| norm.kernel(weight));
+    let norm = op.norm.zip(weight.as_ref()).map(|(norm, weight)| norm.kernel(weight));
     Ok(gemm::project(Isa::current(), x.rows()?, norm.as_ref(), &parts)?)
+}
+
+fn compute_chain<T: mlx_cpu::Element>(
+    op: &Chain,
+    inputs: &[View<'_>],
+    outputs: &mut [View<'_>],
+) -> Result<()> {
+    let ([first, second], [result]) = (&op.parts, outputs) else { return Ok(()) };
+    let mut inputs = inputs.iter();
+    let (x, weight) = activations::<T>(op.norm, &mut inputs)?;
+    let [before, after] = [Operands::of(first, &mut inputs)?, Operands::of(second, &mut inputs)?];
+    let (isa, x) = (Isa::current(), x.rows()?);
+    let (rows, width) = (x.rows(), before.weight.lend()?.outputs());
+    let mut inner = vec![T::default(); rows * width];
+    let norm = op.norm.zip(weight.as_ref()).map(|(norm, weight)| norm.kernel(weight));
+    let to = Out::Same(RowsMut::packed(&mut inner, width)?);
+    gemm::project(isa, x, norm.as_ref(), &[before.part(first, to)?])?;
+    let part = after.part(second, out(second, result)?)?;
+    Ok(gemm::project(isa, Rows::packed(&inner, width)?, None, &[part])?)
 }

@@ -11,7 +11,7 @@ mod project;
 pub use activation::{Activation, gated};
 pub use grow::{CachedAttention, KvBuffer};
 pub use norm::{Norm, add_norm, norm, norm_add, rope_heads};
-pub use project::{Operand, Projection, Weight, project};
+pub use project::{Operand, Projection, Weight, chain, project};
 
 use crate::device::stream;
 use crate::error::{Error, Result};

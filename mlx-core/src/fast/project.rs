@@ -82,6 +82,17 @@ impl<'a> From<&'a Array> for Operand<'a> {
 }
 
 impl Operand<'_> {
+    fn check(&self) -> Result<()> {
+        const OP: &str = "project";
+        match &self.norm {
+            Some(norm) => {
+                super::check_float(OP, "x", Some(self.x))?;
+                norm.check(OP, self.x.shape().last())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What is multiplied, as an array of its own.
     ///
     /// # Errors
@@ -118,9 +129,10 @@ impl<'a> Projection<'a> {
         Self { weight, bias: None, gate: None, norm: None, add: None, wide: false }
     }
 
-    fn check(&self, x: &Array) -> Result<()> {
+    /// Checks that it fits activations of the shape.
+    fn check(&self, shape: &[i32]) -> Result<()> {
         const OP: &str = "project";
-        let Some((&inputs, outer)) = x.shape().split_last() else {
+        let Some((&inputs, outer)) = shape.split_last() else {
             return Err(Error::shape(OP, "expected an axis or more, found a scalar"));
         };
         self.weight.check(inputs)?;
@@ -194,13 +206,9 @@ impl<'a> Projection<'a> {
 /// ```
 pub fn project<'a>(operand: impl Into<Operand<'a>>, projections: &[Projection<'a>]) -> Result<Vec<Array>> {
     let operand = operand.into();
-    let x = operand.x;
-    if let Some(norm) = &operand.norm {
-        super::check_float("project", "x", Some(x))?;
-        norm.check("project", x.shape().last())?;
-    }
+    operand.check()?;
     for projection in projections {
-        projection.check(x)?;
+        projection.check(operand.x.shape())?;
     }
     if projections.is_empty() {
         return Ok(Vec::new());
@@ -210,4 +218,45 @@ pub fn project<'a>(operand: impl Into<Operand<'a>>, projections: &[Projection<'a
     }
     let x = operand.to_array()?;
     projections.iter().map(|projection| projection.composite(&x)).collect()
+}
+
+/// The second projection of the first one's result: a feed-forward layer in one op.
+///
+/// - shape: operand `x` `[.., K]`, weights `[M, K]` and `[N, M]` → `[.., N]`
+/// - dtype: floating, that of `x`, or float32 where the second is `wide`
+///
+/// # Errors
+/// As [`project`]; [`Error::Argument`] when the first is `wide`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::fast::{Activation, Projection, Weight, chain};
+/// use mlx_core::{Array, Dtype};
+/// let (up, down) = (Array::ones(&[6, 2], Dtype::Float32)?, Array::ones(&[2, 6], Dtype::Float32)?);
+/// let x = Array::ones(&[5, 2], Dtype::Float32)?;
+/// let gate = Some((Activation::Silu, Weight::Dense(&up)));
+/// let first = Projection { gate, ..Projection::new(Weight::Dense(&up)) };
+/// let second = Projection { add: Some(&x), ..Projection::new(Weight::Dense(&down)) };
+/// assert_eq!(chain(&x, &first, &second)?.shape(), [5, 2]);
+/// # Ok(()) }
+/// ```
+pub fn chain<'a>(
+    operand: impl Into<Operand<'a>>,
+    first: &Projection<'a>,
+    second: &Projection<'a>,
+) -> Result<Array> {
+    const OP: &str = "project";
+    let operand = operand.into();
+    operand.check()?;
+    first.check(operand.x.shape())?;
+    let Some((_, outer)) = operand.x.shape().split_last() else { return operand.to_array() };
+    second.check(&[outer, &[first.weight.rows()]].concat())?;
+    if first.wide {
+        return Err(Error::argument(OP, "wide", "the first of two projections has the dtype of x"));
+    }
+    if let Some(result) = cpu::project::chain(&operand, [first, second]) {
+        return result;
+    }
+    second.composite(&first.composite(&operand.to_array()?)?)
 }

@@ -108,7 +108,7 @@ pub fn project<T: Element>(
     let x = match norm {
         None => x,
         Some(norm) => {
-            normed.resize(m * k, T::from_f32(0.0));
+            normed.resize(m * k, T::default());
             norm::rms_norm(isa, x, norm, &mut RowsMut::new(&mut normed, m, k, k)?)?;
             Rows::new(&normed, m, k, k)?
         }
@@ -117,7 +117,7 @@ pub fn project<T: Element>(
     let mut aside = Vec::with_capacity(parts.len());
     for part in parts {
         let n = if part.norm.is_some() { part.out.shape()[1] } else { 0 };
-        aside.push(vec![T::from_f32(0.0); m * n]);
+        aside.push(vec![T::default(); m * n]);
     }
     let mut plan = Plan::new(isa, &x, parts)?;
     for (part, buffer) in parts.iter().zip(&mut aside) {

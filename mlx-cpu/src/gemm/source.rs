@@ -27,6 +27,12 @@ pub enum Weight<'a, T> {
 }
 
 impl<'a, T: Element> Weight<'a, T> {
+    /// N.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.shape()[0]
+    }
+
     /// `[N, K]`.
     pub(crate) fn shape(&self) -> [usize; 2] {
         match self {

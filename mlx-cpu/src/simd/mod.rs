@@ -108,7 +108,7 @@ pub(crate) trait Scalar: Copy + Send + Sync + 'static {
 /// The element types of kernels: `f32`, `bf16` and `f16`. Whatever the type, kernels compute in float32, and round to
 /// nearest even when they store.
 #[expect(private_bounds, reason = "nobody else can implement it")]
-pub trait Element: Scalar + Plain {}
+pub trait Element: Scalar + Plain + Default {}
 impl Element for f32 {}
 impl Element for bf16 {}
 impl Element for f16 {}
