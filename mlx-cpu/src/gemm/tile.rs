@@ -226,6 +226,13 @@ pub(crate) mod bf16 {
     pub(crate) unsafe fn block(block: Block<bf16, bf16>) {
         // SAFETY: the block's, and the caller has the instructions.
         unsafe {
+            let mut block = block;
+            if block.tile.rows == 1 {
+                let done = row(&block);
+                block.tile.w = block.tile.w.add(done * block.tile.w_stride);
+                block.tile.out = block.tile.out.add(done);
+                block.count -= done;
+            }
             block.walk(|tile| match (tile.cols, tile.rows) {
                 (NR, 6) => dots::<6, NR>(tile),
                 (NR, 5) => dots::<5, NR>(tile),
@@ -247,6 +254,58 @@ pub(crate) mod bf16 {
                 }
             });
         }
+    }
+
+    /// The tiles of one row of activations, as [`Block::walk`] has them, and how many rows of weights these were. Here the
+    /// memory is the limit, which must not wait while one tile ends and the next begins.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+    unsafe fn row(block: &Block<bf16, bf16>) -> usize {
+        const BY: usize = AHEAD / size_of::<bf16>();
+        let &Block { tile: Tile { x, w, w_stride, k, out, .. }, count, step } = block;
+        let apart = count / NR;
+        // SAFETY: the caller's.
+        unsafe {
+            for n in 0..apart {
+                let w: [*const bf16; NR] =
+                    std::array::from_fn(|j| w.wrapping_add((n + j * apart) * w_stride));
+                let gap = if n + 1 == apart { (count - apart) * w_stride } else { 0 };
+                let mut total = _mm_setzero_ps();
+                let mut start = 0;
+                while start < k {
+                    let end = (start + step).min(k);
+                    let mut sums = [_mm512_setzero_ps(); NR];
+                    let mut i = start;
+                    while i + 32 <= end {
+                        let v = load(x.add(i));
+                        let later = i + BY + if i + BY < k { 0 } else { gap };
+                        for j in 0..NR {
+                            prefetch(w[j].wrapping_add(later));
+                            sums[j] = _mm512_dpbf16_ps(sums[j], v, load(w[j].add(i)));
+                        }
+                        i += 32;
+                    }
+                    if i < end {
+                        let mask = (1u32 << (end - i)) - 1;
+                        let v = load_n(x.add(i), mask);
+                        for j in 0..NR {
+                            sums[j] = _mm512_dpbf16_ps(sums[j], v, load_n(w[j].add(i), mask));
+                        }
+                    }
+                    let four = four(&sums);
+                    let [a, b] = [_mm512_castps512_ps128(four), _mm512_extractf32x4_ps::<1>(four)];
+                    let [c, d] = [_mm512_extractf32x4_ps::<2>(four), _mm512_extractf32x4_ps::<3>(four)];
+                    // In the order of the other tiles.
+                    let sum = _mm_add_ps(_mm_add_ps(a, c), _mm_add_ps(b, d));
+                    total = if start == 0 { sum } else { _mm_add_ps(total, sum) };
+                    start = end;
+                }
+                for (j, sum) in std::mem::transmute::<__m128, [f32; NR]>(total).into_iter().enumerate() {
+                    *out.add(n + j * apart) = sum;
+                }
+            }
+        }
+        apart * NR
     }
 
     /// Thirty-two elements as the dot product takes them.
