@@ -18,12 +18,12 @@ pub mod pool;
 pub mod quant;
 pub mod reduce;
 pub mod rope;
+pub mod scratch;
 pub mod softmax;
 
 mod error;
 mod isa;
 mod rows;
-mod scratch;
 mod simd;
 #[cfg(test)]
 mod testing;

@@ -146,6 +146,17 @@ impl<'a, T> RowsMut<'a, T> {
         self.width
     }
 
+    /// The rows to read.
+    ///
+    /// # Safety
+    /// Nobody writes to them while the result is used.
+    pub(crate) unsafe fn as_rows(&self) -> Rows<'_, T> {
+        let len = self.rows.saturating_sub(1) * self.stride + if self.rows > 0 { self.width } else { 0 };
+        // SAFETY: the slice that was borrowed has these elements.
+        let data = unsafe { std::slice::from_raw_parts(self.data, len) };
+        Rows { data, rows: self.rows, width: self.width, stride: self.stride }
+    }
+
     /// The same rows once more.
     ///
     /// # Safety

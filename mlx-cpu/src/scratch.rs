@@ -8,13 +8,16 @@ use std::cell::Cell;
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-thread_local!(static KEPT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) });
+thread_local! {
+    /// Buffers that nobody has, the one of the outermost call last.
+    static KEPT: Cell<Vec<Vec<Line>>> = const { Cell::new(Vec::new()) };
+}
 
-/// Types for which any bytes are a value.
+/// Types for which any bytes are a value: all [`Element`](crate::Element)s, and whole numbers.
 ///
 /// # Safety
 /// Every bit pattern is valid, there is no padding, and the alignment is at most 64.
-pub(crate) unsafe trait Plain: Copy {}
+pub unsafe trait Plain: Copy {}
 // SAFETY: numbers.
 unsafe impl Plain for f32 {}
 // SAFETY: numbers.
@@ -32,9 +35,11 @@ unsafe impl Plain for half::f16 {}
 
 /// Lends `body` a buffer of `len` elements, aligned to a line of the cache, with unspecified values.
 ///
-/// The thread keeps the memory for the next call. Calls may be nested; the inner one then pays for memory of its own.
-pub(crate) fn with<T: Plain, R>(len: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
-    let mut lines = KEPT.try_with(Cell::take).unwrap_or_default();
+/// The thread keeps the memory for the next call that is nested as deep.
+pub fn with<T: Plain, R>(len: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
+    let mut kept = KEPT.try_with(Cell::take).unwrap_or_default();
+    let mut lines = kept.pop().unwrap_or_default();
+    let _ = KEPT.try_with(|cell| cell.set(kept));
     let needed = (len * size_of::<T>()).div_ceil(64);
     if lines.len() < needed {
         lines.resize(needed, Line([0; 64]));
@@ -42,9 +47,10 @@ pub(crate) fn with<T: Plain, R>(len: usize, body: impl FnOnce(&mut [T]) -> R) ->
     // SAFETY: the buffer has at least `len` elements of `T`, is aligned for it, is initialised, and is borrowed alone.
     let slice = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<T>(), len) };
     let result = body(slice);
-    let _ = KEPT.try_with(|kept| {
-        let other = kept.take();
-        kept.set(if other.len() > lines.len() { other } else { lines });
+    let _ = KEPT.try_with(|cell| {
+        let mut kept = cell.take();
+        kept.push(lines);
+        cell.set(kept);
     });
     result
 }

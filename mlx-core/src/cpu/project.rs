@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use mlx_cpu::gemm::{self, Out, Part};
 use mlx_cpu::norm::RmsNorm;
 use mlx_cpu::quant::{self, Scales};
-use mlx_cpu::{Isa, Rows, RowsMut};
+use mlx_cpu::{Isa, Rows, RowsMut, scratch};
 
 use super::norm::HeldWeight;
 use super::view::{Flat, Matrix, length, rows_mut, same, with_element};
@@ -411,10 +411,11 @@ fn compute_chain<T: mlx_cpu::Element>(
     let [before, after] = [Operands::of(first, &mut inputs)?, Operands::of(second, &mut inputs)?];
     let (isa, x) = (Isa::current(), x.rows()?);
     let (rows, width) = (x.rows(), before.weight.lend()?.outputs());
-    let mut inner = vec![T::default(); rows * width];
     let norm = op.norm.zip(weight.as_ref()).map(|(norm, weight)| norm.kernel(weight));
-    let to = Out::Same(RowsMut::packed(&mut inner, width)?);
-    gemm::project(isa, x, norm.as_ref(), &[before.part(first, to)?])?;
-    let part = after.part(second, out(second, result)?)?;
-    Ok(gemm::project(isa, Rows::packed(&inner, width)?, None, &[part])?)
+    scratch::with::<T, _>(rows * width, |inner| {
+        let to = Out::Same(RowsMut::packed(inner, width)?);
+        gemm::project(isa, x, norm.as_ref(), &[before.part(first, to)?])?;
+        let part = after.part(second, out(second, result)?)?;
+        Ok(gemm::project(isa, Rows::packed(inner, width)?, None, &[part])?)
+    })
 }

@@ -104,29 +104,52 @@ pub fn project<T: Element>(
     if m == 0 || parts.iter().all(|part| part.out.shape()[1] == 0) {
         return Ok(());
     }
-    let mut normed = Vec::new();
-    let x = match norm {
-        None => x,
-        Some(norm) => {
-            normed.resize(m * k, T::default());
-            norm::rms_norm(isa, x, norm, &mut RowsMut::new(&mut normed, m, k, k)?)?;
-            Rows::new(&normed, m, k, k)?
+    let Some(norm) = norm else { return products(isa, &x, parts) };
+    scratch::with(m * k, |normed| {
+        norm::rms_norm(isa, x, norm, &mut RowsMut::new(normed, m, k, k)?)?;
+        products(isa, &Rows::new(normed, m, k, k)?, parts)
+    })
+}
+
+/// [`project`] without a norm of `x`, and with what a part's norm is taken of in memory of its own.
+fn products<T: Element>(isa: Isa, x: &Rows<'_, T>, parts: &[Part<'_, T>]) -> Result<()> {
+    let m = x.rows();
+    let aside = |part: &Part<'_, T>| if part.norm.is_some() { m * part.out.shape()[1] } else { 0 };
+    scratch::with(parts.iter().map(aside).sum(), |mut buffer| {
+        let mut places = Vec::with_capacity(parts.len());
+        for part in parts {
+            let (place, rest) = buffer.split_at_mut(aside(part));
+            let n = part.out.shape()[1];
+            places.push(match part.norm {
+                Some(_) => Some(RowsMut::new(place, m, n, n)?),
+                None => None,
+            });
+            buffer = rest;
         }
-    };
-    // What a norm is taken of lies here meanwhile.
-    let mut aside = Vec::with_capacity(parts.len());
-    for part in parts {
-        let n = if part.norm.is_some() { part.out.shape()[1] } else { 0 };
-        aside.push(vec![T::default(); m * n]);
-    }
-    let mut plan = Plan::new(isa, &x, parts)?;
-    for (part, buffer) in parts.iter().zip(&mut aside) {
-        let n = part.out.shape()[1];
-        plan.aside.push(match part.norm {
-            Some(_) => Some(Out::Same(RowsMut::new(buffer, m, n, n)?)),
-            None => None,
-        });
-    }
+        multiply(isa, x, parts, &places)?;
+        for (part, place) in parts.iter().zip(&places) {
+            if let (Some(norm), Some(place), Out::Same(out)) = (&part.norm, place, &part.out) {
+                // SAFETY: tasks are done, and wrote nothing of this part to where it goes.
+                let (product, mut out) = unsafe { (place.as_rows(), out.again()) };
+                match part.add {
+                    Some(add) => norm::norm_add(isa, product, add, norm, false, &mut out)?,
+                    None => norm::rms_norm(isa, product, norm, &mut out)?,
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The products, to `aside` where there is such a place.
+fn multiply<T: Element>(
+    isa: Isa,
+    x: &Rows<'_, T>,
+    parts: &[Part<'_, T>],
+    aside: &[Option<RowsMut<'_, T>>],
+) -> Result<()> {
+    let (m, k) = (x.rows(), x.width());
+    let plan = Plan::new(isa, x, parts)?;
     let blocks: Vec<(usize, Range<usize>)> = parts
         .iter()
         .enumerate()
@@ -138,7 +161,7 @@ pub fn project<T: Element>(
         .collect();
     let task = |i: usize| {
         let (part, columns) = &blocks[i];
-        plan.run(&parts[*part], plan.aside[*part].as_ref(), columns.clone());
+        plan.run(&parts[*part], aside[*part].as_ref(), columns.clone());
     };
     // Work of a few microseconds is done before another thread has woken.
     let operations: usize = parts.iter().map(|part| m * k * part.out.shape()[1]).sum();
@@ -146,17 +169,6 @@ pub fn project<T: Element>(
         (0..blocks.len()).for_each(task);
     } else {
         pool::run(blocks.len(), &task);
-    }
-    for (part, product) in parts.iter().zip(&aside) {
-        if let (Some(norm), Out::Same(out)) = (&part.norm, &part.out) {
-            let product = Rows::new(product, m, out.width(), out.width())?;
-            match part.add {
-                // SAFETY: tasks are done, and wrote nothing of this part to where it goes.
-                Some(add) => norm::norm_add(isa, product, add, norm, false, &mut unsafe { out.again() })?,
-                // SAFETY: as above.
-                None => norm::rms_norm(isa, product, norm, &mut unsafe { out.again() })?,
-            }
-        }
     }
     Ok(())
 }
@@ -201,8 +213,6 @@ struct Plan<'a, T: Element> {
     panels: Panels<'a, T>,
     /// The same for packed weights and few rows, one for each format among the parts.
     few: Vec<(Format, Prepared)>,
-    /// Where a part goes first, if a norm follows.
-    aside: Vec<Option<Out<'a, T>>>,
     /// Rows of activations in a tile.
     tile_rows: usize,
 }
@@ -229,7 +239,7 @@ impl<'a, T: Element> Plan<'a, T> {
         // Of few rows each tile is small enough to be limited by the memory.
         let tile_rows =
             if x.rows() <= FEW { x.rows().div_ceil(x.rows().div_ceil(4)).min(most) } else { most };
-        Ok(Self { isa, x: *x, panels, few, aside: Vec::with_capacity(parts.len()), tile_rows })
+        Ok(Self { isa, x: *x, panels, few, tile_rows })
     }
 
     /// How many outputs of a part make up a task.
@@ -269,7 +279,7 @@ impl<'a, T: Element> Plan<'a, T> {
 
     /// [`run`](Self::run) with weights in pairs.
     #[cfg(target_arch = "x86_64")]
-    fn run_pairs(&self, part: &Part<'_, T>, aside: Option<&Out<'_, T>>, columns: &Range<usize>) {
+    fn run_pairs(&self, part: &Part<'_, T>, aside: Option<&RowsMut<'_, T>>, columns: &Range<usize>) {
         let (m, k, count) = (self.x.rows(), self.x.width(), columns.len());
         let cut = pairs::Cut::new(k);
         let weights: Vec<&Weight<'_, T>> =
@@ -321,7 +331,7 @@ impl<'a, T: Element> Plan<'a, T> {
     }
 
     /// One task: these outputs of a part, for all rows.
-    fn run(&self, part: &Part<'_, T>, aside: Option<&Out<'_, T>>, columns: Range<usize>) {
+    fn run(&self, part: &Part<'_, T>, aside: Option<&RowsMut<'_, T>>, columns: Range<usize>) {
         #[cfg(target_arch = "x86_64")]
         if self.in_pairs() {
             return self.run_pairs(part, aside, &columns);
@@ -380,7 +390,7 @@ impl<'a, T: Element> Plan<'a, T> {
     fn finish(
         &self,
         part: &Part<'_, T>,
-        aside: Option<&Out<'_, T>>,
+        aside: Option<&RowsMut<'_, T>>,
         rows: Range<usize>,
         columns: &Range<usize>,
         pitch: usize,
@@ -388,7 +398,11 @@ impl<'a, T: Element> Plan<'a, T> {
         second: &[f32],
     ) {
         let block = Sums { rows, columns: columns.clone(), pitch, first, second };
-        let (out, add) = aside.map_or((&part.out, part.add.as_ref()), |out| (out, None));
+        let (out, add) = match aside {
+            // SAFETY: no other task writes to these rows and columns.
+            Some(aside) => (&Out::Same(unsafe { aside.again() }), None),
+            None => (&part.out, part.add.as_ref()),
+        };
         let bias = part.bias;
         match &part.gate {
             None => dispatch(self.isa, Finish::<T, _, false> { activation: Identity, bias, add, out, block }),

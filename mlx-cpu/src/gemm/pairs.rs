@@ -91,21 +91,30 @@ pub(super) unsafe fn pack_rows(
             let (to, step) = place(cut, part, first, count, block);
             let k = cut.part(part);
             let mut at = k.start;
-            while at < k.end {
-                let left = k.end - at;
-                let some = if left >= 32 { u32::MAX } else { (1 << left) - 1 };
+            // Numbers that are known keep the vectors in registers.
+            while n == LANES && at + 32 <= k.end {
                 let mut x = [_mm512_setzero_ps(); 16];
                 for (i, x) in x.iter_mut().enumerate() {
-                    if i < n {
-                        let p = rows.add(i * stride + at);
-                        // The next rows are far behind, and the processor's own prefetching is not.
-                        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(256).cast());
-                        *x = _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(some, p.cast()));
-                    }
+                    let p = rows.add(i * stride + at);
+                    _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(256).cast());
+                    *x = _mm512_loadu_ps(p.cast());
                 }
-                let x = transpose(x);
                 let to = to.add((at - k.start) / 2 * step);
-                for (i, &x) in x.iter().enumerate().take(left.div_ceil(2)) {
+                for (i, &x) in transpose(x).iter().enumerate() {
+                    _mm512_storeu_ps(to.add(i * step).cast(), x);
+                }
+                at += 32;
+            }
+            while at < k.end {
+                let left = (k.end - at).min(32);
+                let some = if left == 32 { u32::MAX } else { (1 << left) - 1 };
+                let mut x = [_mm512_setzero_ps(); 16];
+                for (i, x) in x.iter_mut().enumerate().take(n) {
+                    let p = rows.add(i * stride + at);
+                    *x = _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(some, p.cast()));
+                }
+                let to = to.add((at - k.start) / 2 * step);
+                for (i, &x) in transpose(x).iter().enumerate().take(left.div_ceil(2)) {
                     _mm512_storeu_ps(to.add(i * step).cast(), x);
                 }
                 at += 32;
