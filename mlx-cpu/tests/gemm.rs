@@ -354,6 +354,19 @@ fn results_do_not_depend_on_how_work_is_cut() {
 }
 
 #[test]
+fn sums_of_nothing_are_zero() {
+    for isa in Isa::available() {
+        for m in [1, 4, 9, 20] {
+            let (n, mut out) = (33, vec![bf16::ONE; m * 33]);
+            let weight = Weight::Rows(Rows::new(&[], n, 0, 0).unwrap());
+            let part = plain(weight, Out::Same(RowsMut::packed(&mut out, n).unwrap()));
+            project(isa, Rows::new(&[], m, 0, 0).unwrap(), None, &[part]).unwrap();
+            assert!(out.iter().all(|&x| x == bf16::ZERO), "{isa} {m}");
+        }
+    }
+}
+
+#[test]
 fn numbers_that_are_none_spread_to_their_results_and_no_further() {
     for isa in Isa::available() {
         let (m, n, k) = (7, 6, 40);

@@ -73,8 +73,10 @@ const FEW: usize = 8;
 
 /// About how many bytes of weights a task has when there are few rows, so that reading them is the work: small enough
 /// that threads end together, large enough that taking a task costs nothing. Numbers are read in several streams, each of
-/// which begins slowly; packed words in one, which goes on in the next task.
+/// which begins slowly.
 const FEW_BYTES: usize = 192 << 10;
+
+/// The same for packed words, which are read in one stream that goes on in the next task.
 const FEW_PACKED_BYTES: usize = 96 << 10;
 
 /// Elements of a block of weights that is read again for every tile of activations: in the second cache.
@@ -234,8 +236,12 @@ impl<'a, T: Element> Plan<'a, T> {
             }
         }
         let panels = Panels::new(isa, x, weights(), x.rows() <= FEW)?;
-        // Sums of six rows need 24 registers; sixteen hold those of three.
-        let most = if matches!(isa, Isa::Portable | Isa::Avx2) { 3 } else { 6 };
+        // Sums of six rows need 24 registers; sixteen hold those of three. Dot products have few rows here, or nothing to sum.
+        let most = match isa {
+            Isa::Portable | Isa::Avx2 => 3,
+            _ if panels.is_dots() => 4,
+            _ => 6,
+        };
         // Of few rows each tile is small enough to be limited by the memory.
         let tile_rows =
             if x.rows() <= FEW { x.rows().div_ceil(x.rows().div_ceil(4)).min(most) } else { most };
@@ -274,7 +280,7 @@ impl<'a, T: Element> Plan<'a, T> {
     /// Whether weights are brought to pairs, which takes as long as multiplying some rows does.
     #[cfg(target_arch = "x86_64")]
     fn in_pairs(&self) -> bool {
-        self.panels.dots() && self.x.rows() > FEW
+        self.panels.is_dots() && self.x.rows() > FEW && self.x.width() > 0
     }
 
     /// [`run`](Self::run) with weights in pairs.

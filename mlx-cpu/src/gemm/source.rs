@@ -119,8 +119,7 @@ impl<'a, T: Element> Panels<'a, T> {
     }
 
     /// Whether products are dot products of bfloat16.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) const fn dots(&self) -> bool {
+    pub(super) const fn is_dots(&self) -> bool {
         self.dots
     }
 

@@ -2,7 +2,8 @@
 //! The innermost loops: a few rows of activations against a few rows of weights.
 //!
 //! Both operands run along K as they lie in memory, so each product of a tile is a dot product: lanes are summed at its
-//! end, and nothing has to be packed. A tile of 6 × 4 keeps 24 sums in registers and loads 10 vectors for 24 products.
+//! end, and nothing has to be packed. In float32 a tile of 6 × 4 keeps 24 sums in registers and loads 10 vectors for 24
+//! products; dot products of bfloat16 come here with at most four rows, and with more go to `pairs`.
 
 use crate::simd::{Kernel, Scalar, Simd, prefetch};
 
@@ -217,7 +218,7 @@ pub(crate) mod bf16 {
 
     use half::bf16;
 
-    use super::{AHEAD, Block, MOST, NR, Tile, ahead};
+    use super::{AHEAD, Block, NR, Tile, ahead};
     use crate::simd::prefetch;
 
     /// # Safety
@@ -234,8 +235,6 @@ pub(crate) mod bf16 {
                 block.count -= done;
             }
             block.walk(|tile| match (tile.cols, tile.rows) {
-                (NR, 6) => dots::<6, NR>(tile),
-                (NR, 5) => dots::<5, NR>(tile),
                 (NR, 4) => dots::<4, NR>(tile),
                 (NR, 3) => dots::<3, NR>(tile),
                 (NR, 2) => dots::<2, NR>(tile),
@@ -278,7 +277,7 @@ pub(crate) mod bf16 {
                     let mut i = start;
                     while i + 32 <= end {
                         let v = load(x.add(i));
-                        let later = i + BY + if i + BY < k { 0 } else { gap };
+                        let later = i + ahead(i, k, gap, BY);
                         for j in 0..NR {
                             prefetch(w[j].wrapping_add(later));
                             sums[j] = _mm512_dpbf16_ps(sums[j], v, load(w[j].add(i)));
@@ -334,11 +333,9 @@ pub(crate) mod bf16 {
                 for (n, v) in weights.iter_mut().enumerate().skip(1) {
                     *v = load(w.add(n * w_stride + i));
                 }
-                if M < MOST {
-                    for n in 0..N {
-                        let later = ahead(i, k, gap, AHEAD / size_of::<bf16>());
-                        prefetch(w.wrapping_add(n * w_stride + i + later));
-                    }
+                let later = i + ahead(i, k, gap, AHEAD / size_of::<bf16>());
+                for n in 0..N {
+                    prefetch(w.wrapping_add(n * w_stride + later));
                 }
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let v = load(x.add(m * x_stride + i));
@@ -359,26 +356,17 @@ pub(crate) mod bf16 {
             }
             if N == NR {
                 // Indices that are known keep the sums in registers; what is left of them goes through memory.
-                let mut rows = [_mm512_setzero_ps(); 8];
+                let mut rows = [_mm512_setzero_ps(); 4];
                 for (row, sums) in rows.iter_mut().zip(&sums) {
                     *row = four(sums);
                 }
-                let mut totals = [0f32; 32];
-                let [a, b, c, d, e, f, g, h] = rows;
+                let [a, b, c, d] = rows;
+                let mut totals = [0f32; 16];
                 _mm512_storeu_ps(totals.as_mut_ptr(), across(a, b, c, d));
-                if M > 4 {
-                    _mm512_storeu_ps(totals.as_mut_ptr().add(16), across(e, f, g, h));
-                }
                 for m in 0..M {
-                    let (from, slot) = (totals.as_ptr().add(m * NR), out.add(m * out_stride));
-                    if out_step == 1 {
-                        let earlier = if accumulate { _mm_loadu_ps(slot) } else { _mm_setzero_ps() };
-                        _mm_storeu_ps(slot, _mm_add_ps(_mm_loadu_ps(from), earlier));
-                        continue;
-                    }
                     for n in 0..NR {
-                        let slot = slot.add(n * out_step);
-                        *slot = *from.add(n) + if accumulate { *slot } else { 0.0 };
+                        let slot = out.add(m * out_stride + n * out_step);
+                        *slot = totals[m * NR + n] + if accumulate { *slot } else { 0.0 };
                     }
                 }
             } else {
