@@ -3,8 +3,8 @@
 //!
 //! A job is a number of tasks, of which each thread has a share of neighbours, and when it is done with those it takes
 //! what others have left; the caller takes part. Neighbours mostly read neighbouring memory, which a thread then asks for
-//! before it is at it. Which thread does a task must not change its result. A second caller, or a task that has work of its own, finds the pool taken and
-//! does its tasks alone: there are never more busy threads than the pool has.
+//! before it is at it. Which thread does a task must not change its result. A second caller, or a task that has work of
+//! its own, finds the pool taken and does its tasks alone: there are never more busy threads than the pool has.
 //!
 //! A thread without work looks out for it for some microseconds, because the next kernel of a model follows at once,
 //! and then sleeps.

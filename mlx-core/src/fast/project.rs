@@ -250,7 +250,7 @@ pub fn chain<'a>(
     let operand = operand.into();
     operand.check()?;
     first.check(operand.x.shape())?;
-    let Some((_, outer)) = operand.x.shape().split_last() else { return operand.to_array() };
+    let outer = operand.x.shape().split_last().map_or(&[][..], |(_, outer)| outer);
     second.check(&[outer, &[first.weight.rows()]].concat())?;
     if first.wide {
         return Err(Error::argument(OP, "wide", "the first of two projections has the dtype of x"));
