@@ -8,6 +8,7 @@ mod cpu;
 mod create;
 mod custom;
 mod fast;
+mod golden;
 mod index;
 mod io;
 mod linalg;
