@@ -78,6 +78,12 @@ impl Isa {
         }
     }
 
+    /// Whether it multiplies bfloat16 and sums the products in float32.
+    #[must_use]
+    pub const fn has_bf16_dots(self) -> bool {
+        matches!(self, Self::Avx512Bf16 | Self::NeonDot)
+    }
+
     /// The sets that this machine has, the plainest first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|isa| isa.is_available())

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace::{Workspace, cargo, run};
+use crate::workspace::{Workspace, cargo, output, run};
 use crate::{bindings, pins, tidy};
 
 /// All tests and doc tests; `options` go to `cargo test`, where `-p` chooses a crate instead of the whole workspace.
@@ -54,6 +54,7 @@ pub fn run_all(workspace: &Workspace) -> Result<()> {
     for (name, variable, value) in KERNELS {
         step(name, || test_with(workspace, variable, value))?;
     }
+    step("kernels of the other processor", || foreign_kernels(workspace))?;
     step("documentation", || doc(workspace))?;
     step("packages downstream", || downstream(workspace))?;
     let first = readme_command(workspace, "cargo run --release")?;
@@ -75,6 +76,34 @@ fn test_with(workspace: &Workspace, variable: &str, value: &str) -> Result<()> {
         command.args(["--package", package]);
     }
     run(command.env(variable, value))
+}
+
+/// Compiles the kernels for the processor that this machine is not, tests included, where Rust's library for it is
+/// installed (`rustup target add`). CONTRIBUTING.md says how to run them under an emulator.
+fn foreign_kernels(workspace: &Workspace) -> Result<()> {
+    let target = if workspace.host.starts_with("aarch64") {
+        "x86_64-unknown-linux-gnu"
+    } else {
+        "aarch64-unknown-linux-gnu"
+    };
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = output(Command::new(rustc).args(["--print", "sysroot"]).current_dir(&workspace.root))?;
+    if !Path::new(sysroot.trim()).join("lib/rustlib").join(target).is_dir() {
+        eprintln!("left out: Rust's library for {target} is not installed");
+        return Ok(());
+    }
+    workspace.cargo([
+        "clippy",
+        "--package",
+        "mlx-cpu",
+        "--lib",
+        "--tests",
+        "--target",
+        target,
+        "--",
+        "-D",
+        "warnings",
+    ])
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -13,6 +13,8 @@
 //! rows or many, so neither the number of threads nor the size of a block changes a bit.
 
 mod finish;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 mod source;
@@ -239,6 +241,8 @@ impl<'a, T: Element> Plan<'a, T> {
         // Sums of six rows need 24 registers; sixteen hold those of three. Dot products have few rows here, or nothing to sum.
         let most = match isa {
             Isa::Portable | Isa::Avx2 => 3,
+            #[cfg(target_arch = "aarch64")]
+            _ if panels.is_dots() && x.rows() > FEW => neon::ROWS,
             _ if panels.is_dots() => 4,
             _ => 6,
         };
@@ -481,14 +485,19 @@ unsafe fn floats<X: Element, W: Element>(
 /// The same in dot products of bfloat16.
 ///
 /// # Safety
-/// As [`floats`], and the processor has AVX512-BF16.
+/// As [`floats`], and the processor has [such products](Isa::has_bf16_dots).
 unsafe fn dots(x: (*const bf16, usize), w: (*const bf16, usize), shape: Shape, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the caller's.
     unsafe {
         tile::bf16::block(shape.block(x, w, out));
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the caller's.
+    unsafe {
+        neon::block(shape.block(x, w, out));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     {
         let _ = (x, w, shape, out);
     }

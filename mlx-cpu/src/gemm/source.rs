@@ -9,9 +9,11 @@ use half::bf16;
 #[cfg(target_arch = "x86_64")]
 use super::pairs::{self, Ahead, Cut, LANES};
 use super::{Shape, checked, dots, floats};
+#[cfg(target_arch = "x86_64")]
+use crate::RowsMut;
 use crate::quant::{self, Matrix};
 use crate::simd::{Kernel, Simd, dispatch};
-use crate::{Element, Isa, Result, Rows, RowsMut};
+use crate::{Element, Isa, Result, Rows};
 
 /// The weights of a product, `[N, K]`.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,7 @@ pub(crate) struct Panels<'a, T> {
     /// `x` in float32, `[M, K]` without gaps; empty where it is not needed.
     floats: Vec<f32>,
     /// `x` in the order that unpacked weights of a format have, for each format.
+    #[cfg(target_arch = "x86_64")]
     ordered: Vec<(quant::Format, Vec<bf16>)>,
 }
 
@@ -105,11 +108,19 @@ impl<'a, T: Element> Panels<'a, T> {
     where
         T: 'w,
     {
-        let dots = isa == Isa::Avx512Bf16 && isa.is_available() && TypeId::of::<T>() == TypeId::of::<bf16>();
-        let mut this = Self { isa, dots, x: *x, floats: Vec::new(), ordered: Vec::new() };
+        let dots = isa.has_bf16_dots() && isa.is_available() && TypeId::of::<T>() == TypeId::of::<bf16>();
+        let mut this = Self {
+            isa,
+            dots,
+            x: *x,
+            floats: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            ordered: Vec::new(),
+        };
         for weight in weights {
             match weight {
                 Weight::Packed(_) if few => {}
+                #[cfg(target_arch = "x86_64")]
                 Weight::Packed(matrix) if dots => this.order(matrix.format())?,
                 _ if dots => {}
                 _ => this.widen(),
@@ -187,6 +198,7 @@ impl<'a, T: Element> Panels<'a, T> {
     }
 
     /// Adds `x` in the order of `format`, once.
+    #[cfg(target_arch = "x86_64")]
     fn order(&mut self, format: quant::Format) -> Result<()> {
         if self.ordered.iter().any(|(known, _)| *known == format) {
             return Ok(());
@@ -246,6 +258,12 @@ impl<'a, T: Element> Panels<'a, T> {
                     dispatch(self.isa, Widen { from: rows.row(row), to });
                 }
                 Panel::Floats(buffer)
+            }
+            // Only AVX-512 unpacks to an order of its own, and it takes another road.
+            Weight::Packed(matrix) if self.dots => {
+                let panel = halves(buffer);
+                checked(quant::unpack_panel_bf16(self.isa, matrix, columns, panel));
+                Panel::Plain(panel)
             }
             Weight::Packed(matrix) => {
                 checked(quant::unpack_panel_f32(self.isa, matrix, columns, buffer));

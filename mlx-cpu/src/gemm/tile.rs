@@ -57,7 +57,7 @@ where
     /// With few rows of activations a tile's rows of weights lie far apart: that makes four long streams, which the
     /// processor's own prefetching follows better than one.
     #[inline(always)]
-    unsafe fn walk(self, mut each: impl FnMut(Tile<X, W>)) {
+    pub(super) unsafe fn walk(self, mut each: impl FnMut(Tile<X, W>)) {
         let Self { tile, count, step } = self;
         let step = step.max(1);
         // SAFETY: the block's; every part and row is one of it.

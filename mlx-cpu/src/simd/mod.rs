@@ -96,6 +96,7 @@ pub(crate) trait Scalar: Copy + Send + Sync + 'static {
     #[cfg(test)]
     const ZERO: Self;
     /// How many bfloat16 any value is the sum of.
+    #[cfg(target_arch = "x86_64")]
     const PLANES: usize;
     unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V;
     unsafe fn load_n<S: Simd>(s: S, p: *const Self, n: usize) -> S::V;
@@ -118,6 +119,7 @@ macro_rules! scalar {
         impl Scalar for $type {
             #[cfg(test)]
             const ZERO: Self = $zero;
+            #[cfg(target_arch = "x86_64")]
             const PLANES: usize = $planes;
             #[inline(always)]
             unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V {
