@@ -38,6 +38,13 @@ pub enum Error {
         found: Vec<i32>,
     },
 
+    /// Gradients that are not finite: nothing was moved by them.
+    #[error("gradients are not finite: {}", paths.join(", "))]
+    Diverged {
+        /// The parameters whose gradients are not; empty where only all together are too large.
+        paths: Vec<String>,
+    },
+
     /// Something that cannot be done to this layer of a model.
     #[error("{path}: {message}")]
     Layer {

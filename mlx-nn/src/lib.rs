@@ -38,15 +38,18 @@
 //! ```
 //!
 //! Reading order: [`Module`] and [`params`], then the layers as a token meets them: [`Embedding`], the norms,
-//! [`Linear`], [`Rope`], [`attention`], [`GatedMlp`].
+//! [`Linear`], [`Rope`], [`attention`], [`GatedMlp`]; for training [`loss`] and [`optim`].
 
 #![forbid(unsafe_code)]
 
 pub mod activation;
 pub mod attention;
 pub mod init;
+pub mod loss;
+pub mod optim;
 pub mod params;
 
+mod constant;
 mod embedding;
 mod error;
 mod linear;

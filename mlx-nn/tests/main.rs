@@ -11,6 +11,8 @@ mod contract;
 mod embedding;
 mod init;
 mod linear;
+mod loss;
 mod norm;
+mod optim;
 mod params;
 mod rope;
