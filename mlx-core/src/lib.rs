@@ -20,6 +20,7 @@
 
 pub mod custom;
 pub mod fast;
+pub mod fft;
 pub mod io;
 pub mod memory;
 pub mod random;
