@@ -98,7 +98,8 @@ read(given([]), ["..."])
 read(given([]), ["new"])
 for dtype in ["int8", "uint8", "int16", "uint16", "uint32", "int64", "uint64"]:
     read(given([3, 2]), [ints([2, 0, 1], dtype=dtype)])
-    read(given([3, 2]), [ints([2, 0, 1], dtype=dtype), ints([1, 0, 1])])
+    if dtype != "uint64":  # MLX makes floats of these two.
+        read(given([3, 2]), [ints([2, 0, 1], dtype=dtype), ints([1, 0, 1])])
 for index in [[0, 0, 0, 0], ["...", "..."]]:
     read(cube, index)
 
