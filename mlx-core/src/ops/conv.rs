@@ -423,9 +423,14 @@ impl Conv {
             (Dtype::Float64, _) | (_, Dtype::Float64) => Dtype::Float64,
             _ => Dtype::Float32,
         };
-        let lists = [("stride", &self.stride), ("dilation", &self.dilation), ("input dilation", &self.spread)];
+        let lists =
+            [("stride", &self.stride), ("dilation", &self.dilation), ("input dilation", &self.spread)];
         if let Some((name, list)) = lists.into_iter().find(|(_, list)| list.iter().any(|&n| n < 1)) {
-            return Err(Error::argument(op, "options", format!("expected a positive {name}, found {list:?}")));
+            return Err(Error::argument(
+                op,
+                "options",
+                format!("expected a positive {name}, found {list:?}"),
+            ));
         }
         let (channels, own, out) = (input.dim(-1)?, weight.dim(-1)?, weight.dim(0)?);
         let groups = self.groups;
@@ -441,8 +446,7 @@ impl Conv {
             return Err(Error::shape(op, message));
         }
         let mut space = Vec::with_capacity(self.stride.len());
-        for (axis, (&length, &places)) in
-            shape.iter().zip(kernel).skip(1).take(self.stride.len()).enumerate()
+        for (axis, (&length, &places)) in shape.iter().zip(kernel).skip(1).take(self.stride.len()).enumerate()
         {
             let spread = extent(length, self.spread[axis]);
             let (low, high) = (self.low[axis], self.high[axis]);
@@ -458,8 +462,9 @@ impl Conv {
             }
             let steps = (input - kernel) / i64::from(self.stride[axis]) + 1;
             space.push(
-                i32::try_from(steps)
-                    .map_err(|_| Error::shape(op, format!("{steps} places are more than an axis can have")))?,
+                i32::try_from(steps).map_err(|_| {
+                    Error::shape(op, format!("{steps} places are more than an axis can have"))
+                })?,
             );
         }
         Ok((space, dtype))
@@ -472,7 +477,8 @@ impl Conv {
             input = spread_out(op, &input, axis, apart)?;
         }
         let short = |n: i64| {
-            i32::try_from(n).map_err(|_| Error::shape(op, format!("a padding of {n} is too long for an axis")))
+            i32::try_from(n)
+                .map_err(|_| Error::shape(op, format!("a padding of {n} is too long for an axis")))
         };
         let (mut start, mut stop) = (vec![0; input.ndim()], input.shape().to_vec());
         let mut widths = vec![(0, 0); input.ndim()];
@@ -504,7 +510,10 @@ impl Conv {
         let count = kernel.iter().try_fold(1i32, |count, &length| count.checked_mul(length));
         let width = count.and_then(|count| count.checked_mul(channels));
         let (Some(count), Some(width)) = (count, width) else {
-            return Err(Error::shape(op, format!("a kernel of {kernel:?} for {channels} channels is too large")));
+            return Err(Error::shape(
+                op,
+                format!("a kernel of {kernel:?} for {channels} channels is too large"),
+            ));
         };
         if self.groups > 1 && own == 1 && out == channels && count <= MOST_DEPTHWISE {
             return depthwise(input, weight, &places(kernel), under);

@@ -391,15 +391,27 @@ impl Array {
                     .zip(self.shape())
                     .map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size })
                     .collect();
-                let leading = broadcast_shapes(op, &indices)?.len();
+                let rest = kept.filter(|p| !matches!(p, Place::Kept(axis) if plan.is_taken(*axis)));
+                let places = std::iter::once(Place::Taken).chain(rest).collect();
+                let mut common = broadcast_shapes(op, &indices)?;
+                if common.contains(&0) {
+                    self.check_arrays(plan)?;
+                    let kept = (0..).zip(self.shape()).filter(|(axis, _)| !plan.is_taken(*axis));
+                    common.extend(kept.map(|(_, &size)| size));
+                    return Ok((Array::zeros(&common, self.dtype())?, places));
+                }
+                let leading = common.len();
                 let gathered = self.gather(&indices, &axes, &sizes)?;
                 let squeezed: Vec<i32> =
                     axes.iter().filter_map(|axis| axis.checked_add(i32::try_from(leading).ok()?)).collect();
-                let rest = kept.filter(|p| !matches!(p, Place::Kept(axis) if plan.is_taken(*axis)));
-                let places = std::iter::once(Place::Taken).chain(rest).collect();
                 Ok((gathered.squeeze_axes(&squeezed)?, places))
             }
         }
+    }
+
+    /// Whether all arrays of a plan stay within their axes, as far as that is known.
+    fn check_arrays(&self, plan: &Plan<'_>) -> Result<()> {
+        plan.arrays.iter().try_for_each(|&(axis, indices)| self.take(indices, axis).map(|_| ()))
     }
 
     /// This array with the part that [`Array::index`] would give replaced by `update`, which broadcasts to it.
@@ -473,7 +485,12 @@ impl Array {
         if self.dtype() == Dtype::Bool {
             return Err(Error::argument("index_subtract", "dtype", "there is no difference of bool"));
         }
-        self.update_places("index_subtract", Meet::Add, indices.into_indices(), &update.astype(self.dtype())?.negative()?)
+        self.update_places(
+            "index_subtract",
+            Meet::Add,
+            indices.into_indices(),
+            &update.astype(self.dtype())?.negative()?,
+        )
     }
 
     /// This array with the part that [`Array::index`] would give multiplied by `update`, which broadcasts to it.
@@ -525,7 +542,12 @@ impl Array {
             let message = format!("expected a floating or complex dtype, found {}", self.dtype());
             return Err(Error::argument("index_divide", "dtype", message));
         }
-        self.update_places("index_divide", Meet::Prod, indices.into_indices(), &update.astype(self.dtype())?.reciprocal()?)
+        self.update_places(
+            "index_divide",
+            Meet::Prod,
+            indices.into_indices(),
+            &update.astype(self.dtype())?.reciprocal()?,
+        )
     }
 
     /// This array with the larger of element and `update`, which broadcasts to it, in the part that [`Array::index`] would give.
@@ -600,6 +622,10 @@ impl Array {
         }
         // Out of range is an error even where nothing is written.
         let part = self.runs(&plan.runs)?;
+        if taken.contains(&0) {
+            part.check_arrays(&plan)?;
+            return Ok(self.clone());
+        }
         let (axes, arrays): (Vec<i32>, Vec<&Array>) = plan.arrays.iter().copied().unzip();
         // The updates of a scatter begin with the axes of the indices.
         let want: Vec<Place> = {
