@@ -20,6 +20,7 @@
 
 pub mod custom;
 pub mod fast;
+pub mod fft;
 pub mod io;
 pub mod memory;
 pub mod random;
@@ -48,3 +49,8 @@ pub use eval::{async_eval, eval};
 pub use half::{bf16, f16};
 pub use ops::*;
 pub use shared::SharedArray;
+
+/// The article's examples run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/indexing.md")]
+struct IndexingArticle;

@@ -634,3 +634,67 @@ fn dynamic_starts_cannot_leave_the_array() {
         assert!(result.is_err());
     }
 }
+
+#[test]
+fn arrays_without_indices_read_and_write_nothing() {
+    let a = arange(&[1, 0, 3]);
+    let (none, one) = (ints(&[]), Array::scalar(9).unwrap());
+    assert_eq!(a.index((0, &none)).unwrap().shape(), [0, 3]);
+    assert_eq!(a.index((&none, &none)).unwrap().shape(), [0, 3]);
+    assert_eq!(a.index((&ints(&[0]), &none)).unwrap().shape(), [0, 3]);
+    assert_eq!(a.index_update((0, &none), &one).unwrap().shape(), [1, 0, 3]);
+    assert_eq!(a.index_add((&none, &none, 0), &one).unwrap().shape(), [1, 0, 3]);
+    // Out of range is an error even where nothing is read.
+    assert!(a.index((&ints(&[1]), &none)).is_err() && a.index_update((&ints(&[1]), &none), &one).is_err());
+    assert!(a.index((.., &ints(&[0]))).is_err() && a.index_add((.., &ints(&[0])), &one).is_err());
+}
+
+#[test]
+fn updates_meet_what_is_there() {
+    let a = arange(&[2, 3]);
+    let three = Array::scalar(3).unwrap();
+    assert_eq!(values(&a.slice_update_add(&three, &[0, 1], &[2, 2]).unwrap()), [0, 4, 2, 3, 7, 5]);
+    assert_eq!(values(&a.slice_update_max(&three, &[0, 0], &[1, 3]).unwrap()), [3, 3, 3, 3, 4, 5]);
+    assert_eq!(values(&a.slice_update_min(&three, &[1, 0], &[2, 3]).unwrap()), [0, 1, 2, 3, 3, 3]);
+    assert_eq!(values(&a.slice_update_prod(&three, &[0, -1], &[2, 3]).unwrap()), [0, 1, 6, 3, 4, 15]);
+    let pair = ints(&[10, 20]);
+    let backwards = a.slice_update_add_strided(&pair, &[1, 2], &[-9, -9], &[-1, -2]).unwrap();
+    assert_eq!(values(&backwards), [20, 1, 12, 23, 4, 15]);
+    // All of the array, none of it, and a view of another one.
+    assert_eq!(values(&a.index_multiply(.., &three).unwrap()), [0, 3, 6, 9, 12, 15]);
+    assert_eq!(values(&a.index_add(5.., &three).unwrap()), [0, 1, 2, 3, 4, 5]);
+    let row = arange(&[1, 3]).broadcast_to(&[2, 3]).unwrap();
+    assert_eq!(values(&row.index_add((1, 0), &three).unwrap()), [0, 1, 2, 3, 1, 2]);
+    assert_eq!(values(&row), [0, 1, 2, 0, 1, 2]);
+    let half = Array::ones(&[2], Dtype::Bfloat16).unwrap().index_divide(0, &Array::scalar(2.0f32).unwrap());
+    assert_eq!(half.unwrap().to_vec::<bf16>().unwrap().map_f32(), [0.5, 1.0]);
+    let wrapped = Array::from_slice(&[1u8, 2], &[2]).unwrap().index_subtract(0, &three).unwrap();
+    assert_eq!(wrapped.to_vec::<u8>().unwrap(), [254, 2]);
+}
+
+#[test]
+fn updates_reject_what_does_not_fit() {
+    let a = arange(&[2, 3]);
+    let (five, one) = (arange(&[5]), Array::scalar(1).unwrap());
+    let mask = Array::scalar(true).unwrap();
+    for (expected, result) in [
+        ("index_add: an update of [5] does not broadcast", a.index_add(0, &five)),
+        ("index_subtract: index 2 is out of range", a.index_subtract(2, &one)),
+        ("index_multiply: index 3 is out of range", a.index_multiply((.., &ints(&[3])), &one)),
+        ("floating", a.index_divide(0, &one)),
+        ("bool", mask.index_subtract(Ellipsis, &mask)),
+        ("index_maximum: indices: 3 indices", a.index_maximum((0, 0, 0), &one)),
+        ("masked_fill", a.index_minimum(&mask, &one)),
+        ("slice_update_add: an update of [5]", a.slice_update_add(&five, &[0, 0], &[2, 3])),
+        ("slice_update_prod_strided: strides", a.slice_update_prod_strided(&one, &[0, 0], &[2, 3], &[1, 0])),
+        ("masked_fill: mask: expected bool", a.masked_fill(&one, &one)),
+        (
+            "masked_fill: mask: [3] does not lead",
+            a.masked_fill(&Array::ones(&[3], Dtype::Bool).unwrap(), &one),
+        ),
+        ("masked_fill: an update of [5]", a.masked_fill(&mask, &five)),
+    ] {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error} for {expected}");
+    }
+}

@@ -4,14 +4,17 @@
 
 mod arith;
 mod compare;
+mod conv;
 mod cpu;
 mod create;
 mod custom;
 mod fast;
+mod fft;
 mod golden;
 mod index;
 mod io;
 mod linalg;
+mod property;
 mod quant;
 mod random;
 mod reduce;

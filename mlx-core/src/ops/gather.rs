@@ -13,6 +13,7 @@
 //! Indices are integers of any width; negative ones count from the end.
 
 use super::shape::broadcast_shapes;
+use super::slice::broadcast_update;
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, call, sys};
@@ -225,9 +226,9 @@ where
     Ok(())
 }
 
-/// What a scatter does where an update meets an element.
-#[derive(Clone, Copy)]
-enum Meet {
+/// What happens where an update meets an element.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Meet {
     Replace,
     Add,
     Max,
@@ -274,6 +275,15 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::take`]; [`Error::Shape`] when there are more elements than an index can count.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2])?;
+    /// assert_eq!(a.take_flat(&Array::from_slice(&[2, -1], &[2])?)?.to_vec::<f32>()?, [3.0, 4.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn take_flat(&self, indices: &Array) -> Result<Array> {
         let size = i32::try_from(self.size()).map_err(|_| {
             Error::shape("take_flat", format!("{:?} has more elements than an index can count", self.shape()))
@@ -292,6 +302,16 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::take`]; [`Error::Shape`] when the shapes do not fit.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let scores = Array::from_slice(&[0.25f32, 0.5, 4.0, 3.0], &[2, 2])?;
+    /// let best = scores.argsort(-1)?.slice_axis(-1, -1, i32::MAX)?;
+    /// assert_eq!(scores.take_along_axis(&best, -1)?.to_vec::<f32>()?, [0.5, 4.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn take_along_axis(&self, indices: &Array, axis: i32) -> Result<Array> {
         const OP: &str = "take_along_axis";
         let (axis, size) = self.axis(OP, axis)?;
@@ -311,6 +331,16 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::take_along_axis`]; [`Error::Shape`] when the values do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// let labels = Array::from_slice(&[2, 0], &[2, 1])?;
+    /// let one_hot = Array::zeros(&[2, 3], Dtype::Float32)?.put_along_axis(&labels, &Array::scalar(1.0f32)?, 1)?;
+    /// assert_eq!(one_hot.to_vec::<f32>()?, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn put_along_axis(&self, indices: &Array, values: &Array, axis: i32) -> Result<Array> {
         const OP: &str = "put_along_axis";
         let (axis, size) = self.axis(OP, axis)?;
@@ -333,6 +363,16 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::put_along_axis`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// let words = Array::from_slice(&[1, 0, 1, 1], &[4])?;
+    /// let counts = Array::zeros(&[3], Dtype::Int32)?.scatter_add_axis(&words, &Array::scalar(1)?, 0)?;
+    /// assert_eq!(counts.to_vec::<i32>()?, [1, 3, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn scatter_add_axis(&self, indices: &Array, values: &Array, axis: i32) -> Result<Array> {
         const OP: &str = "scatter_add_axis";
         let (axis, size) = self.axis(OP, axis)?;
@@ -392,6 +432,19 @@ impl Array {
     /// # Errors
     /// [`Error::Index`] when a known slice does not lie within the array, [`Error::Argument`] when an axis is out of
     /// range or named twice, the lists differ in length, or a size is longer than its axis.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::arange(0.0, 12.0, 1.0, mlx_core::Dtype::Int32)?.reshape(&[3, 4])?;
+    /// // Two windows of one row and two columns each.
+    /// let (rows, columns) = (Array::from_slice(&[0, 2], &[2])?, Array::from_slice(&[1, 2], &[2])?);
+    /// let windows = a.gather(&[&rows, &columns], &[0, 1], &[1, 2])?;
+    /// assert_eq!(windows.shape(), [2, 1, 2]);
+    /// assert_eq!(windows.to_vec::<i32>()?, [1, 2, 10, 11]);
+    /// # Ok(()) }
+    /// ```
     pub fn gather(&self, indices: &[&Array], axes: &[i32], slice_sizes: &[i32]) -> Result<Array> {
         const OP: &str = "gather";
         let shape = self.shape();
@@ -434,6 +487,17 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::gather`]; [`Error::Shape`] when the updates do not fit.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// let rows = Array::from_slice(&[2, 0], &[2])?;
+    /// let updates = Array::from_slice(&[1, 2, 3, 4], &[2, 1, 2])?;
+    /// let a = Array::zeros(&[3, 2], Dtype::Int32)?.scatter(&[&rows], &updates, &[0])?;
+    /// assert_eq!(a.to_vec::<i32>()?, [3, 4, 0, 0, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn scatter(&self, indices: &[&Array], updates: &Array, axes: &[i32]) -> Result<Array> {
         self.scatter_with("scatter", Meet::Replace, indices, updates, axes)
     }
@@ -445,6 +509,16 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::scatter`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let (twice, updates) = (Array::from_slice(&[0, 0], &[2])?, Array::from_slice(&[4, 5], &[2, 1])?);
+    /// let a = Array::from_slice(&[2, 2], &[2])?.scatter_add(&[&twice], &updates, &[0])?;
+    /// assert_eq!(a.to_vec::<i32>()?, [11, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn scatter_add(&self, indices: &[&Array], updates: &Array, axes: &[i32]) -> Result<Array> {
         self.scatter_with("scatter_add", Meet::Add, indices, updates, axes)
     }
@@ -456,6 +530,16 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::scatter`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let (twice, updates) = (Array::from_slice(&[0, 0], &[2])?, Array::from_slice(&[4, 5], &[2, 1])?);
+    /// let a = Array::from_slice(&[1, 2], &[2])?.scatter_max(&[&twice], &updates, &[0])?;
+    /// assert_eq!(a.to_vec::<i32>()?, [5, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn scatter_max(&self, indices: &[&Array], updates: &Array, axes: &[i32]) -> Result<Array> {
         self.scatter_with("scatter_max", Meet::Max, indices, updates, axes)
     }
@@ -467,6 +551,16 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::scatter`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let (twice, updates) = (Array::from_slice(&[0, 0], &[2])?, Array::from_slice(&[4, 5], &[2, 1])?);
+    /// let a = Array::from_slice(&[1, 2], &[2])?.scatter_min(&[&twice], &updates, &[0])?;
+    /// assert_eq!(a.to_vec::<i32>()?, [1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn scatter_min(&self, indices: &[&Array], updates: &Array, axes: &[i32]) -> Result<Array> {
         self.scatter_with("scatter_min", Meet::Min, indices, updates, axes)
     }
@@ -478,11 +572,21 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::scatter`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let (twice, updates) = (Array::from_slice(&[0, 0], &[2])?, Array::from_slice(&[4, 5], &[2, 1])?);
+    /// let a = Array::from_slice(&[1, 2], &[2])?.scatter_prod(&[&twice], &updates, &[0])?;
+    /// assert_eq!(a.to_vec::<i32>()?, [20, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn scatter_prod(&self, indices: &[&Array], updates: &Array, axes: &[i32]) -> Result<Array> {
         self.scatter_with("scatter_prod", Meet::Prod, indices, updates, axes)
     }
 
-    fn scatter_with(
+    pub(super) fn scatter_with(
         &self,
         op: &'static str,
         meet: Meet,
@@ -578,15 +682,20 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when the mask is not boolean, its shape does not lead this array's, the source is empty, or a
     /// known mask selects more elements than the source has.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let text = Array::from_slice(&[1, 0, 0, 2], &[4])?;
+    /// let gaps = text.equal(&Array::scalar(0)?)?;
+    /// let filled = text.masked_scatter(&gaps, &Array::from_slice(&[7, 8], &[2])?)?;
+    /// assert_eq!(filled.to_vec::<i32>()?, [1, 7, 8, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn masked_scatter(&self, mask: &Array, source: &Array) -> Result<Array> {
         const OP: &str = "masked_scatter";
-        if mask.dtype() != Dtype::Bool {
-            return Err(Error::argument(OP, "mask", format!("expected bool, found {}", mask.dtype())));
-        }
-        if !self.shape().starts_with(mask.shape()) {
-            let message = format!("{:?} does not lead the shape {:?}", mask.shape(), self.shape());
-            return Err(Error::argument(OP, "mask", message));
-        }
+        let leading = self.leading_mask(OP, mask)?;
         if self.size() == 0 {
             return Ok(self.clone());
         }
@@ -603,14 +712,59 @@ impl Array {
         if source.size() == 0 {
             return Err(Error::argument(OP, "source", "expected at least one element, found none"));
         }
-        let leading = [mask.shape(), &vec![1; self.ndim() - mask.ndim()]].concat();
-        let mask = mask.reshape(&leading)?.broadcast_to(self.shape())?;
+        let mask = leading.broadcast_to(self.shape())?;
         let one = Array::scalar(1i64)?;
         let order = (&mask.reshape(&[-1])?.astype(Dtype::Int64)?.cumsum(0, false, true)? - &one)?;
         // Before the first true the count is 0, and the place -1 would wrap.
         let order = order.maximum(&Array::scalar(0i64)?)?.reshape(self.shape())?;
         let picked = source.take_flat(&order)?.astype(self.dtype())?;
         where_(&mask, &picked, self)
+    }
+
+    /// This array with `value` wherever `mask` is true, as NumPy's `a[mask] = value` for a value that does not depend on how
+    /// many places the mask selects. [`Array::masked_scatter`] is for one that does.
+    ///
+    /// - shape: `[N..]`, mask with the leading axes of this array, value that broadcasts to this array → `[N..]`
+    /// - dtype: any, kept, the value converted to it; mask bool
+    /// - source: `mlx_where`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the mask is not boolean or its shape does not lead this array's, [`Error::Shape`] when the
+    /// value does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1.0f32, -2.0, 3.0, -4.0], &[2, 2])?;
+    /// let positive = a.masked_fill(&a.less(&Array::scalar(0.0f32)?)?, &Array::scalar(0.0f32)?)?;
+    /// assert_eq!(positive.to_vec::<f32>()?, [1.0, 0.0, 3.0, 0.0]);
+    /// // Whole rows, where the mask has one axis.
+    /// let rows = Array::from_slice(&[false, true], &[2])?;
+    /// let filled = a.masked_fill(&rows, &Array::from_slice(&[8.0f32, 9.0], &[2])?)?;
+    /// assert_eq!(filled.to_vec::<f32>()?, [1.0, -2.0, 8.0, 9.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn masked_fill(&self, mask: &Array, value: &Array) -> Result<Array> {
+        const OP: &str = "masked_fill";
+        let mask = self.leading_mask(OP, mask)?;
+        let value = broadcast_update(OP, value, self.shape())?.astype(self.dtype())?;
+        where_(&mask, &value, self)
+    }
+
+    /// A mask of this array's number of axes, from one that has the leading ones.
+    fn leading_mask(&self, op: &'static str, mask: &Array) -> Result<Array> {
+        if mask.dtype() != Dtype::Bool {
+            return Err(Error::argument(op, "mask", format!("expected bool, found {}", mask.dtype())));
+        }
+        if !self.shape().starts_with(mask.shape()) {
+            let message = format!("{:?} does not lead the shape {:?}", mask.shape(), self.shape());
+            return Err(Error::argument(op, "mask", message));
+        }
+        if mask.ndim() == self.ndim() {
+            return Ok(mask.clone());
+        }
+        mask.reshape(&[mask.shape(), &vec![1; self.ndim() - mask.ndim()]].concat())
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
+use super::gather::Meet;
 use super::shape::broadcast_shapes;
 use super::slice::{Run, broadcast_update};
 use super::sort::position;
@@ -15,6 +16,17 @@ use crate::{Array, Dtype};
 /// What to take of one axis.
 ///
 /// Made from an `i32`, a range of `i32`, [`step`], [`Ellipsis`], [`NewAxis`] or an `&Array`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Index};
+/// // Indices that are only known at run time go into a vector.
+/// let a = Array::from_slice(&[0, 1, 2, 3, 4, 5], &[2, 3])?;
+/// let indices = vec![Index::from(..), Index::At(-1)];
+/// assert_eq!(a.index(indices)?.to_vec::<i32>()?, [2, 5]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Index<'a> {
@@ -39,10 +51,28 @@ pub enum Index<'a> {
 }
 
 /// The index that stands for all axes not named: NumPy's `...`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Dtype, Ellipsis};
+/// let a = Array::zeros(&[2, 3, 4, 5], Dtype::Float32)?;
+/// assert_eq!(a.index((0, Ellipsis, 1))?.shape(), [3, 4]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ellipsis;
 
 /// The index that inserts an axis of 1: NumPy's `None`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Dtype, NewAxis};
+/// let a = Array::zeros(&[2, 3], Dtype::Float32)?;
+/// assert_eq!(a.index((.., NewAxis))?.shape(), [2, 1, 3]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NewAxis;
 
@@ -100,8 +130,17 @@ impl<'a> From<&'a Array> for Index<'a> {
 
 /// A list of indices, one for each axis: a tuple of up to six, an array, a slice or a vector of [`Index`], or a single
 /// index.
+///
+/// # Examples
+/// ```
+/// use mlx_core::{Index, IndexList};
+/// assert_eq!((0, .., 2).into_indices().len(), 3);
+/// assert_eq!([1, 2].into_indices().len(), 2);
+/// assert!(matches!(7.into_indices()[..], [Index::At(7)]));
+/// ```
 pub trait IndexList<'a> {
     /// The indices in order.
+    #[must_use]
     fn into_indices(self) -> Vec<Index<'a>>;
 }
 
@@ -253,7 +292,7 @@ impl<'a> Plan<'a> {
             }
             Index::Take(indices) => {
                 if indices.dtype() == Dtype::Bool {
-                    let message = "a mask selects a number of elements that only its values tell: use `where_` or `masked_scatter`";
+                    let message = "a mask selects a number of elements that only its values tell: use `where_`, `masked_fill` or `masked_scatter`";
                     return Err(Error::argument(op, "indices", message));
                 }
                 self.arrays.push((axis, indices));
@@ -352,15 +391,27 @@ impl Array {
                     .zip(self.shape())
                     .map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size })
                     .collect();
-                let leading = broadcast_shapes(op, &indices)?.len();
+                let rest = kept.filter(|p| !matches!(p, Place::Kept(axis) if plan.is_taken(*axis)));
+                let places = std::iter::once(Place::Taken).chain(rest).collect();
+                let mut common = broadcast_shapes(op, &indices)?;
+                if common.contains(&0) {
+                    self.check_arrays(plan)?;
+                    let kept = (0..).zip(self.shape()).filter(|(axis, _)| !plan.is_taken(*axis));
+                    common.extend(kept.map(|(_, &size)| size));
+                    return Ok((Array::zeros(&common, self.dtype())?, places));
+                }
+                let leading = common.len();
                 let gathered = self.gather(&indices, &axes, &sizes)?;
                 let squeezed: Vec<i32> =
                     axes.iter().filter_map(|axis| axis.checked_add(i32::try_from(leading).ok()?)).collect();
-                let rest = kept.filter(|p| !matches!(p, Place::Kept(axis) if plan.is_taken(*axis)));
-                let places = std::iter::once(Place::Taken).chain(rest).collect();
                 Ok((gathered.squeeze_axes(&squeezed)?, places))
             }
         }
+    }
+
+    /// Whether all arrays of a plan stay within their axes, as far as that is known.
+    fn check_arrays(&self, plan: &Plan<'_>) -> Result<()> {
+        plan.arrays.iter().try_for_each(|&(axis, indices)| self.take(indices, axis).map(|_| ()))
     }
 
     /// This array with the part that [`Array::index`] would give replaced by `update`, which broadcasts to it.
@@ -384,9 +435,177 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn index_update<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
-        const OP: &str = "index_update";
-        let plan = Plan::new(OP, self.shape(), &indices.into_indices())?;
-        let taken = plan.taken_shape(OP)?;
+        self.update_places("index_update", Meet::Replace, indices.into_indices(), update)
+    }
+
+    /// This array with `update`, which broadcasts to it, added to the part that [`Array::index`] would give.
+    ///
+    /// Where arrays of indices name a place several times, every update for it is added, unlike in NumPy's `a[i] += b`.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_add`, `mlx_scatter_add`
+    ///
+    /// # Errors
+    /// As [`Array::index`]; [`Error::Shape`] when the update does not broadcast to the part.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let votes = Array::from_slice(&[2, 0, 2], &[3])?;
+    /// let counts = Array::from_slice(&[0, 0, 0], &[3])?.index_add(&votes, &Array::scalar(1)?)?;
+    /// assert_eq!(counts.to_vec::<i32>()?, [1, 0, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index_add<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
+        self.update_places("index_add", Meet::Add, indices.into_indices(), update)
+    }
+
+    /// This array with `update`, which broadcasts to it, taken off the part that [`Array::index`] would give.
+    ///
+    /// Where arrays of indices name a place several times, every update for it is taken off.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it; a boolean array has nothing to take off
+    /// - source: `mlx_negative`, `mlx_slice_update_add`, `mlx_scatter_add`
+    ///
+    /// # Errors
+    /// As [`Array::index`]; [`Error::Shape`] when the update does not broadcast to the part, [`Error::Argument`] when the array is boolean.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[5, 6, 7], &[3])?.index_subtract(1.., &Array::scalar(4)?)?;
+    /// assert_eq!(a.to_vec::<i32>()?, [5, 2, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index_subtract<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
+        if self.dtype() == Dtype::Bool {
+            return Err(Error::argument("index_subtract", "dtype", "there is no difference of bool"));
+        }
+        self.update_places(
+            "index_subtract",
+            Meet::Add,
+            indices.into_indices(),
+            &update.astype(self.dtype())?.negative()?,
+        )
+    }
+
+    /// This array with the part that [`Array::index`] would give multiplied by `update`, which broadcasts to it.
+    ///
+    /// Where arrays of indices name a place several times, it is multiplied by every update for it. There is no derivative through arrays of indices.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_prod`, `mlx_scatter_prod`
+    ///
+    /// # Errors
+    /// As [`Array::index`]; [`Error::Shape`] when the update does not broadcast to the part.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2])?;
+    /// let b = a.index_multiply((.., 0), &Array::scalar(10.0f32)?)?;
+    /// assert_eq!(b.to_vec::<f32>()?, [10.0, 2.0, 30.0, 4.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index_multiply<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
+        self.update_places("index_multiply", Meet::Prod, indices.into_indices(), update)
+    }
+
+    /// This array with the part that [`Array::index`] would give divided by `update`, which broadcasts to it.
+    ///
+    /// Where arrays of indices name a place several times, it is divided by every update for it. What is computed is the product with the reciprocal. There is no derivative through arrays of indices.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it; floating or complex only
+    /// - source: `mlx_reciprocal`, `mlx_slice_update_prod`, `mlx_scatter_prod`
+    ///
+    /// # Errors
+    /// As [`Array::index`]; [`Error::Shape`] when the update does not broadcast to the part, [`Error::Argument`] when the array is of integers or boolean.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[8.0f32, 2.0], &[2])?;
+    /// let twice = Array::from_slice(&[0, 0], &[2])?;
+    /// assert_eq!(a.index_divide(&twice, &Array::scalar(2.0f32)?)?.to_vec::<f32>()?, [2.0, 2.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index_divide<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
+        if !self.dtype().is_float() && self.dtype() != Dtype::Complex64 {
+            let message = format!("expected a floating or complex dtype, found {}", self.dtype());
+            return Err(Error::argument("index_divide", "dtype", message));
+        }
+        self.update_places(
+            "index_divide",
+            Meet::Prod,
+            indices.into_indices(),
+            &update.astype(self.dtype())?.reciprocal()?,
+        )
+    }
+
+    /// This array with the larger of element and `update`, which broadcasts to it, in the part that [`Array::index`] would give.
+    ///
+    /// Where arrays of indices name a place several times, the largest of all is there. What becomes of a NaN is not said.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_max`, `mlx_scatter_max`
+    ///
+    /// # Errors
+    /// As [`Array::index`]; [`Error::Shape`] when the update does not broadcast to the part.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 5, 3], &[3])?.index_maximum(..2, &Array::scalar(4)?)?;
+    /// assert_eq!(a.to_vec::<i32>()?, [4, 5, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index_maximum<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
+        self.update_places("index_maximum", Meet::Max, indices.into_indices(), update)
+    }
+
+    /// This array with the smaller of element and `update`, which broadcasts to it, in the part that [`Array::index`] would give.
+    ///
+    /// Where arrays of indices name a place several times, the smallest of all is there. What becomes of a NaN is not said.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_min`, `mlx_scatter_min`
+    ///
+    /// # Errors
+    /// As [`Array::index`]; [`Error::Shape`] when the update does not broadcast to the part.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 5, 3], &[3])?.index_minimum(-2, &Array::scalar(4)?)?;
+    /// assert_eq!(a.to_vec::<i32>()?, [1, 4, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn index_minimum<'a>(&self, indices: impl IndexList<'a>, update: &Array) -> Result<Array> {
+        self.update_places("index_minimum", Meet::Min, indices.into_indices(), update)
+    }
+
+    /// Lets `update` meet the part that [`Array::index`] would give.
+    fn update_places(
+        &self,
+        op: &'static str,
+        meet: Meet,
+        indices: Vec<Index<'_>>,
+        update: &Array,
+    ) -> Result<Array> {
+        let plan = Plan::new(op, self.shape(), &indices)?;
+        let taken = plan.taken_shape(op)?;
         let dim = |place: &Place| match place {
             Place::Kept(axis) => {
                 vec![usize::try_from(*axis).ok().and_then(|a| plan.runs.get(a)).map_or(1, |r| r.count)]
@@ -395,27 +614,31 @@ impl Array {
             Place::Taken => taken.clone(),
         };
         let shape: Vec<i32> = plan.layout.iter().flat_map(dim).collect();
-        let update = broadcast_update(OP, update, &shape)?;
+        let update = broadcast_update(op, update, &shape)?.astype(self.dtype())?;
         let part_shape: Vec<i32> = plan.runs.iter().map(|run| run.count).collect();
         if plan.arrays.is_empty() {
             // Only axes of 1 come and go.
-            return self.update_runs(&update.reshape(&part_shape)?, &plan.runs);
+            return self.update_runs(meet, &update.reshape(&part_shape)?, &plan.runs);
         }
         // Out of range is an error even where nothing is written.
         let part = self.runs(&plan.runs)?;
+        if taken.contains(&0) {
+            part.check_arrays(&plan)?;
+            return Ok(self.clone());
+        }
         let (axes, arrays): (Vec<i32>, Vec<&Array>) = plan.arrays.iter().copied().unzip();
         // The updates of a scatter begin with the axes of the indices.
         let want: Vec<Place> = {
             let kept = plan.layout.iter().copied().filter(|place| *place != Place::Taken);
             std::iter::once(Place::Taken).chain(kept).collect()
         };
-        let (have, want) = (expand(&plan.layout, &plan, OP)?, expand(&want, &plan, OP)?);
+        let (have, want) = (expand(&plan.layout, &plan, op)?, expand(&want, &plan, op)?);
         let update = update.transpose_axes(&permutation(&have, &want))?;
         let slice: Vec<i32> =
             (0..).zip(&part_shape).map(|(axis, &size)| if plan.is_taken(axis) { 1 } else { size }).collect();
         let updates = update.reshape(&[&taken[..], &slice].concat())?;
-        let part = part.scatter(&arrays, &updates, &axes)?;
-        self.update_runs(&part, &plan.runs)
+        let part = part.scatter_with(op, meet, &arrays, &updates, &axes)?;
+        self.update_runs(Meet::Replace, &part, &plan.runs)
     }
 }
 

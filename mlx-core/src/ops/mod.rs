@@ -3,6 +3,7 @@
 
 mod arith;
 mod compare;
+mod conv;
 mod create;
 mod gather;
 mod index;
@@ -15,6 +16,7 @@ mod slice;
 mod sort;
 
 pub use compare::where_;
+pub use conv::{ConvGeneralOptions, ConvOptions, ConvTransposeOptions};
 pub(crate) use gather::dtype_range;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
 pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Slices that start and stop where numbers say, or start where an array says.
 
-use super::gather::bounded_starts;
+use super::gather::{Meet, bounded_starts};
 use crate::Array;
 use crate::device::stream;
 use crate::error::{Error, Result};
@@ -76,6 +76,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when there is not one bound for each axis.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3, 4, 5], &[2, 3])?;
+    /// assert_eq!(a.slice(&[0, -2], &[2, 3])?.to_vec::<i32>()?, [1, 2, 4, 5]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice(&self, start: &[i32], stop: &[i32]) -> Result<Array> {
         self.runs(&self.plan_slices("slice", start, stop, None)?)
     }
@@ -88,6 +97,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when there is not one bound and stride for each axis or a stride is 0.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3, 4, 5], &[6])?;
+    /// assert_eq!(a.slice_strided(&[1], &[6], &[2])?.to_vec::<i32>()?, [1, 3, 5]);
+    /// assert_eq!(a.slice_strided(&[4], &[1], &[-1])?.to_vec::<i32>()?, [4, 3, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice_strided(&self, start: &[i32], stop: &[i32], strides: &[i32]) -> Result<Array> {
         self.runs(&self.plan_slices("slice_strided", start, stop, Some(strides))?)
     }
@@ -100,6 +119,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3, 4, 5], &[2, 3])?;
+    /// assert_eq!(a.slice_axis(1, 0, -1)?.to_vec::<i32>()?, [0, 1, 3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice_axis(&self, axis: i32, start: i32, stop: i32) -> Result<Array> {
         self.runs(&self.plan_axis("slice_axis", axis, start, stop)?)
     }
@@ -112,9 +140,18 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::slice`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3], &[2, 2])?;
+    /// assert_eq!(a.slice_update(&Array::scalar(9)?, &[0, 0], &[2, 1])?.to_vec::<i32>()?, [9, 1, 9, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice_update(&self, update: &Array, start: &[i32], stop: &[i32]) -> Result<Array> {
         let runs = self.plan_slices("slice_update", start, stop, None)?;
-        self.update_slice("slice_update", update, &runs)
+        self.update_slice("slice_update", Meet::Replace, update, &runs)
     }
 
     /// This array with the part that [`Array::slice_strided`] would give replaced by `update`, which broadcasts to it.
@@ -125,6 +162,16 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::slice_strided`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3], &[4])?;
+    /// let pair = Array::from_slice(&[8, 9], &[2])?;
+    /// assert_eq!(a.slice_update_strided(&pair, &[3], &[-5], &[-2])?.to_vec::<i32>()?, [0, 9, 2, 8]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice_update_strided(
         &self,
         update: &Array,
@@ -133,7 +180,7 @@ impl Array {
         strides: &[i32],
     ) -> Result<Array> {
         let runs = self.plan_slices("slice_update_strided", start, stop, Some(strides))?;
-        self.update_slice("slice_update_strided", update, &runs)
+        self.update_slice("slice_update_strided", Meet::Replace, update, &runs)
     }
 
     /// This array with the part that [`Array::slice_axis`] would give replaced by `update`, which broadcasts to it.
@@ -144,9 +191,230 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::slice_axis`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3], &[2, 2])?;
+    /// assert_eq!(a.slice_update_axis(&Array::scalar(9)?, -1, 1, 2)?.to_vec::<i32>()?, [0, 9, 2, 9]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice_update_axis(&self, update: &Array, axis: i32, start: i32, stop: i32) -> Result<Array> {
         let runs = self.plan_axis("slice_update_axis", axis, start, stop)?;
-        self.update_slice("slice_update_axis", update, &runs)
+        self.update_slice("slice_update_axis", Meet::Replace, update, &runs)
+    }
+
+    /// This array with `update`, which broadcasts to it, added to the part that [`Array::slice`] would give.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_add`
+    ///
+    /// # Errors
+    /// As [`Array::slice`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3], &[3])?;
+    /// assert_eq!(a.slice_update_add(&Array::scalar(3)?, &[1], &[3])?.to_vec::<i32>()?, [1, 5, 6]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_add(&self, update: &Array, start: &[i32], stop: &[i32]) -> Result<Array> {
+        const OP: &str = "slice_update_add";
+        let runs = self.plan_slices(OP, start, stop, None)?;
+        self.update_slice(OP, Meet::Add, update, &runs)
+    }
+
+    /// [`Array::slice_update_add`] with a step for each axis, as in [`Array::slice_strided`].
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_add`
+    ///
+    /// # Errors
+    /// As [`Array::slice_strided`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3, 4], &[4])?;
+    /// let every_other = a.slice_update_add_strided(&Array::scalar(5)?, &[1], &[4], &[2])?;
+    /// assert_eq!(every_other.to_vec::<i32>()?, [1, 7, 3, 9]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_add_strided(
+        &self,
+        update: &Array,
+        start: &[i32],
+        stop: &[i32],
+        strides: &[i32],
+    ) -> Result<Array> {
+        const OP: &str = "slice_update_add_strided";
+        let runs = self.plan_slices(OP, start, stop, Some(strides))?;
+        self.update_slice(OP, Meet::Add, update, &runs)
+    }
+
+    /// This array with the larger of element and `update`, which broadcasts to it, in the part that [`Array::slice`] would give. NaN stays NaN.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_max`
+    ///
+    /// # Errors
+    /// As [`Array::slice`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3], &[3])?;
+    /// assert_eq!(a.slice_update_max(&Array::scalar(3)?, &[1], &[3])?.to_vec::<i32>()?, [1, 3, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_max(&self, update: &Array, start: &[i32], stop: &[i32]) -> Result<Array> {
+        const OP: &str = "slice_update_max";
+        let runs = self.plan_slices(OP, start, stop, None)?;
+        self.update_slice(OP, Meet::Max, update, &runs)
+    }
+
+    /// [`Array::slice_update_max`] with a step for each axis, as in [`Array::slice_strided`].
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_max`
+    ///
+    /// # Errors
+    /// As [`Array::slice_strided`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3, 4], &[4])?;
+    /// let every_other = a.slice_update_max_strided(&Array::scalar(5)?, &[1], &[4], &[2])?;
+    /// assert_eq!(every_other.to_vec::<i32>()?, [1, 5, 3, 5]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_max_strided(
+        &self,
+        update: &Array,
+        start: &[i32],
+        stop: &[i32],
+        strides: &[i32],
+    ) -> Result<Array> {
+        const OP: &str = "slice_update_max_strided";
+        let runs = self.plan_slices(OP, start, stop, Some(strides))?;
+        self.update_slice(OP, Meet::Max, update, &runs)
+    }
+
+    /// This array with the smaller of element and `update`, which broadcasts to it, in the part that [`Array::slice`] would give. NaN stays NaN.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_min`
+    ///
+    /// # Errors
+    /// As [`Array::slice`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3], &[3])?;
+    /// assert_eq!(a.slice_update_min(&Array::scalar(3)?, &[1], &[3])?.to_vec::<i32>()?, [1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_min(&self, update: &Array, start: &[i32], stop: &[i32]) -> Result<Array> {
+        const OP: &str = "slice_update_min";
+        let runs = self.plan_slices(OP, start, stop, None)?;
+        self.update_slice(OP, Meet::Min, update, &runs)
+    }
+
+    /// [`Array::slice_update_min`] with a step for each axis, as in [`Array::slice_strided`].
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_min`
+    ///
+    /// # Errors
+    /// As [`Array::slice_strided`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3, 4], &[4])?;
+    /// let every_other = a.slice_update_min_strided(&Array::scalar(5)?, &[1], &[4], &[2])?;
+    /// assert_eq!(every_other.to_vec::<i32>()?, [1, 2, 3, 4]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_min_strided(
+        &self,
+        update: &Array,
+        start: &[i32],
+        stop: &[i32],
+        strides: &[i32],
+    ) -> Result<Array> {
+        const OP: &str = "slice_update_min_strided";
+        let runs = self.plan_slices(OP, start, stop, Some(strides))?;
+        self.update_slice(OP, Meet::Min, update, &runs)
+    }
+
+    /// This array with the part that [`Array::slice`] would give multiplied by `update`, which broadcasts to it.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_prod`
+    ///
+    /// # Errors
+    /// As [`Array::slice`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3], &[3])?;
+    /// assert_eq!(a.slice_update_prod(&Array::scalar(3)?, &[1], &[3])?.to_vec::<i32>()?, [1, 6, 9]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_prod(&self, update: &Array, start: &[i32], stop: &[i32]) -> Result<Array> {
+        const OP: &str = "slice_update_prod";
+        let runs = self.plan_slices(OP, start, stop, None)?;
+        self.update_slice(OP, Meet::Prod, update, &runs)
+    }
+
+    /// [`Array::slice_update_prod`] with a step for each axis, as in [`Array::slice_strided`].
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept, the update converted to it
+    /// - source: `mlx_slice_update_prod`
+    ///
+    /// # Errors
+    /// As [`Array::slice_strided`]; [`Error::Shape`] when the update does not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[1, 2, 3, 4], &[4])?;
+    /// let every_other = a.slice_update_prod_strided(&Array::scalar(5)?, &[1], &[4], &[2])?;
+    /// assert_eq!(every_other.to_vec::<i32>()?, [1, 10, 3, 20]);
+    /// # Ok(()) }
+    /// ```
+    pub fn slice_update_prod_strided(
+        &self,
+        update: &Array,
+        start: &[i32],
+        stop: &[i32],
+        strides: &[i32],
+    ) -> Result<Array> {
+        const OP: &str = "slice_update_prod_strided";
+        let runs = self.plan_slices(OP, start, stop, Some(strides))?;
+        self.update_slice(OP, Meet::Prod, update, &runs)
     }
 
     /// The slice of `sizes` that begins at `start[i]` on axis `axes[i]` and at 0 on all others, where `start` may still
@@ -162,6 +430,16 @@ impl Array {
     /// # Errors
     /// [`Error::Index`] when a known start leaves no room, [`Error::Argument`] when an axis is out of range or named
     /// twice, there is not one start for each of `axes`, or a size is longer than its axis.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    /// let a = Array::from_slice(&[0, 1, 2, 3, 4], &[5])?;
+    /// let start = (&Array::scalar(1)? + &Array::scalar(2)?)?;
+    /// assert_eq!(a.slice_dynamic(&start, &[0], &[2])?.to_vec::<i32>()?, [3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice_dynamic(&self, start: &Array, axes: &[i32], sizes: &[i32]) -> Result<Array> {
         const OP: &str = "slice_dynamic";
         let shape = self.shape();
@@ -198,6 +476,17 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::slice_dynamic`]; [`Error::Shape`] when the update does not fit.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// let cache = Array::zeros(&[4, 2], Dtype::Int32)?;
+    /// let (row, place) = (Array::from_slice(&[5, 6], &[1, 2])?, Array::scalar(2)?);
+    /// let cache = cache.slice_update_dynamic(&row, &place, &[0])?;
+    /// assert_eq!(cache.to_vec::<i32>()?, [0, 0, 0, 0, 5, 6, 0, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn slice_update_dynamic(&self, update: &Array, start: &Array, axes: &[i32]) -> Result<Array> {
         const OP: &str = "slice_update_dynamic";
         let (shape, sizes) = (self.shape(), update.shape());
@@ -306,36 +595,33 @@ impl Array {
         }
     }
 
-    fn update_slice(&self, op: &'static str, update: &Array, runs: &[Run]) -> Result<Array> {
+    fn update_slice(&self, op: &'static str, meet: Meet, update: &Array, runs: &[Run]) -> Result<Array> {
         let shape: Vec<i32> = runs.iter().map(|run| run.count).collect();
-        self.update_runs(&broadcast_update(op, update, &shape)?, runs)
+        self.update_runs(meet, &broadcast_update(op, update, &shape)?, runs)
     }
 
-    /// Replaces the runs by `update`, which has their shape.
-    pub(super) fn update_runs(&self, update: &Array, runs: &[Run]) -> Result<Array> {
+    /// Lets `update`, which has the shape of the runs, meet what they name.
+    pub(super) fn update_runs(&self, meet: Meet, update: &Array, runs: &[Run]) -> Result<Array> {
         let shape = self.shape();
         if runs.iter().any(|run| run.count == 0) {
             return Ok(self.clone());
         }
-        if runs.iter().zip(shape).all(|(run, &size)| run.is_whole(size)) {
-            return update.astype(self.dtype());
+        let update = update.astype(self.dtype())?;
+        if meet == Meet::Replace && runs.iter().zip(shape).all(|(run, &size)| run.is_whole(size)) {
+            return Ok(update);
         }
         let (start, stop, step) = bounds(runs, shape);
-        // SAFETY: op contract.
+        let (a, u, n) = (self.as_raw(), update.as_raw(), runs.len());
+        let (i, j, k) = (start.as_ptr(), stop.as_ptr(), step.as_ptr());
+        // SAFETY: op contract: `self`, `update` and the three lists outlive the call. All places exist.
         unsafe {
-            call!(
-                Array = mlx_slice_update(
-                    self.as_raw(),
-                    update.as_raw(),
-                    start.as_ptr(),
-                    start.len(),
-                    stop.as_ptr(),
-                    stop.len(),
-                    step.as_ptr(),
-                    step.len(),
-                    stream(),
-                )
-            )
+            match meet {
+                Meet::Replace => call!(Array = mlx_slice_update(a, u, i, n, j, n, k, n, stream())),
+                Meet::Add => call!(Array = mlx_slice_update_add(a, u, i, n, j, n, k, n, stream())),
+                Meet::Max => call!(Array = mlx_slice_update_max(a, u, i, n, j, n, k, n, stream())),
+                Meet::Min => call!(Array = mlx_slice_update_min(a, u, i, n, j, n, k, n, stream())),
+                Meet::Prod => call!(Array = mlx_slice_update_prod(a, u, i, n, j, n, k, n, stream())),
+            }
         }
     }
 }
