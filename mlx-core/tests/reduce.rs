@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as they do")]
 
-use mlx_core::{Array, Complex64, Dtype, Result};
+use mlx_core::{Array, Complex64, Dtype, Result, Scan};
 
 use crate::arith::{check, refused, vector, whole};
 
@@ -276,10 +276,15 @@ fn softmax_is_stable_and_sums_to_one() {
     assert!(Array::scalar(1.0f32).unwrap().softmax(0).is_err());
 }
 
-type Scan = fn(&Array, i32, bool, bool) -> Result<Array>;
+const FORWARD: Scan = Scan { reverse: false, inclusive: true };
+const BACKWARD: Scan = Scan { reverse: true, inclusive: true };
+const EXCLUSIVE: Scan = Scan { reverse: false, inclusive: false };
+const BACKWARD_EXCLUSIVE: Scan = Scan { reverse: true, inclusive: false };
+
+type ScanOp = fn(&Array, i32, Scan) -> Result<Array>;
 
 /// Each with its values for `[1, 3, 2]`: inclusive, and in reverse.
-const SCANS: [(&str, Scan, [f64; 3], [f64; 3]); 5] = [
+const SCANS: [(&str, ScanOp, [f64; 3], [f64; 3]); 5] = [
     ("cumsum", Array::cumsum, [1.0, 4.0, 6.0], [6.0, 5.0, 2.0]),
     ("cumprod", Array::cumprod, [1.0, 3.0, 6.0], [6.0, 6.0, 2.0]),
     ("cummax", Array::cummax, [1.0, 3.0, 3.0], [3.0, 3.0, 2.0]),
@@ -297,32 +302,26 @@ fn scans_run_either_way_along_any_axis() {
     for (name, scan, forward, backward) in SCANS {
         for dtype in [Dtype::Float32, Dtype::Float16, Dtype::Bfloat16] {
             let x = vector(&[1.0, 3.0, 2.0]).astype(dtype).unwrap();
-            check(name, scan(&x, 0, false, true), dtype, &[3], &forward);
-            check(name, scan(&x, -1, true, true), dtype, &[3], &backward);
+            check(name, scan(&x, 0, FORWARD), dtype, &[3], &forward);
+            check(name, scan(&x, -1, BACKWARD), dtype, &[3], &backward);
             let column = x.reshape(&[3, 1]).unwrap();
-            check(name, scan(&column, 0, false, true), dtype, &[3, 1], &forward);
-            check(name, scan(&column.transpose().unwrap(), 1, false, true), dtype, &[1, 3], &forward);
+            check(name, scan(&column, 0, FORWARD), dtype, &[3, 1], &forward);
+            check(name, scan(&column.transpose().unwrap(), 1, FORWARD), dtype, &[1, 3], &forward);
         }
         let x = whole(&[1, 3, 2], Dtype::Int32);
         let of_whole = if name == "logcumsumexp" { Dtype::Float32 } else { Dtype::Int32 };
-        check(name, scan(&x, 0, false, true), of_whole, &[3], &forward);
-        assert_eq!(scan(&x, 0, false, false).unwrap().shape(), [3]);
+        check(name, scan(&x, 0, FORWARD), of_whole, &[3], &forward);
+        assert_eq!(scan(&x, 0, EXCLUSIVE).unwrap().shape(), [3]);
         for axis in [1, -2, i32::MAX, i32::MIN] {
-            refused(name, scan(&x, axis, false, true), "out of range");
+            refused(name, scan(&x, axis, FORWARD), "out of range");
         }
-        refused(name, scan(&Array::scalar(1.0f32).unwrap(), 0, false, true), "out of range");
+        refused(name, scan(&Array::scalar(1.0f32).unwrap(), 0, FORWARD), "out of range");
     }
     let x = vector(&[1.0, 3.0, 2.0]);
-    check("exclusive", x.cumsum(0, false, false), Dtype::Float32, &[3], &[0.0, 1.0, 4.0]);
-    check("exclusive", x.cumsum(0, true, false), Dtype::Float32, &[3], &[5.0, 2.0, 0.0]);
-    check("exclusive", x.cumprod(0, false, false), Dtype::Float32, &[3], &[1.0, 1.0, 3.0]);
-    check(
-        "bool",
-        whole(&[1, 1, 0], Dtype::Bool).cumsum(0, false, true),
-        Dtype::Int32,
-        &[3],
-        &[1.0, 2.0, 2.0],
-    );
+    check("exclusive", x.cumsum(0, EXCLUSIVE), Dtype::Float32, &[3], &[0.0, 1.0, 4.0]);
+    check("exclusive", x.cumsum(0, BACKWARD_EXCLUSIVE), Dtype::Float32, &[3], &[5.0, 2.0, 0.0]);
+    check("exclusive", x.cumprod(0, EXCLUSIVE), Dtype::Float32, &[3], &[1.0, 1.0, 3.0]);
+    check("bool", whole(&[1, 1, 0], Dtype::Bool).cumsum(0, FORWARD), Dtype::Int32, &[3], &[1.0, 2.0, 2.0]);
 }
 
 #[test]
@@ -337,10 +336,10 @@ fn scans_of_nothing_are_empty() {
             for shape in [&[0][..], &[2, 0, 3]] {
                 for axis in 0..i32::try_from(shape.len()).unwrap() {
                     let empty = Array::zeros(shape, dtype).unwrap();
-                    check(name, scan(&empty, axis, false, true), expected, shape, &[]);
-                    check(name, scan(&empty, axis, true, false), expected, shape, &[]);
+                    check(name, scan(&empty, axis, FORWARD), expected, shape, &[]);
+                    check(name, scan(&empty, axis, BACKWARD_EXCLUSIVE), expected, shape, &[]);
                 }
-                let one = scan(&Array::ones(&[1], dtype).unwrap(), 0, false, true).unwrap();
+                let one = scan(&Array::ones(&[1], dtype).unwrap(), 0, FORWARD).unwrap();
                 assert_eq!(one.dtype(), expected, "{name} of {dtype}");
             }
         }

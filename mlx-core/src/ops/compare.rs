@@ -10,41 +10,41 @@ use crate::ops::node::{binary, unary};
 impl Array {
     binary! { dtype "any, compared in the promoted dtype; gives bool";
         /// Where two are equal; NaN equals nothing.
-        equal => mlx_equal,
+        equal => mlx_equal ([1i32, 2] with [1i32, 3] gives bool [true, false]),
         /// Where two differ; NaN differs from everything.
-        not_equal => mlx_not_equal,
+        not_equal => mlx_not_equal ([1i32, 2] with [1i32, 3] gives bool [false, true]),
         /// Where `self > other`.
-        greater => mlx_greater,
+        greater => mlx_greater ([1i32, 4] with [1i32, 3] gives bool [false, true]),
         /// Where `self ≥ other`.
-        greater_equal => mlx_greater_equal,
+        greater_equal => mlx_greater_equal ([1i32, 2] with [1i32, 3] gives bool [true, false]),
         /// Where `self < other`.
-        less => mlx_less,
+        less => mlx_less ([1i32, 2] with [1i32, 3] gives bool [false, true]),
         /// Where `self ≤ other`.
-        less_equal => mlx_less_equal,
+        less_equal => mlx_less_equal ([1i32, 4] with [1i32, 3] gives bool [true, false]),
     }
 
     binary! { dtype "any; gives bool";
         /// Where both are true, which means not zero.
-        logical_and => mlx_logical_and,
+        logical_and => mlx_logical_and ([true, true] with [true, false] gives bool [true, false]),
         /// Where either is true.
-        logical_or => mlx_logical_or,
+        logical_or => mlx_logical_or ([false, true] with [false, false] gives bool [false, true]),
         /// Where exactly one of the two is true.
-        logical_xor => mlx_logical_xor,
+        logical_xor => mlx_logical_xor ([true, true] with [true, false] gives bool [false, true]),
     }
 
     unary! { shape "kept", dtype "any; gives bool";
         /// Where x is false, which means zero.
-        logical_not => mlx_logical_not,
+        logical_not => mlx_logical_not ([0.0f32, 0.5] gives bool [true, false]),
         /// Where x is NaN.
-        isnan => mlx_isnan,
+        isnan => mlx_isnan ([f32::NAN, 1.0] gives bool [true, false]),
         /// Where x is infinite.
-        isinf => mlx_isinf,
+        isinf => mlx_isinf ([f32::NEG_INFINITY, f32::NAN] gives bool [true, false]),
         /// Where x is neither NaN nor infinite.
-        isfinite => mlx_isfinite,
+        isfinite => mlx_isfinite ([1.0, f32::NAN] gives bool [true, false]),
         /// Where x is +∞.
-        isposinf => mlx_isposinf,
+        isposinf => mlx_isposinf ([f32::INFINITY, f32::NEG_INFINITY] gives bool [true, false]),
         /// Where x is −∞.
-        isneginf => mlx_isneginf,
+        isneginf => mlx_isneginf ([f32::INFINITY, f32::NEG_INFINITY] gives bool [false, true]),
     }
 
     /// Whether two arrays have one shape and the same values, in the promoted dtype.

@@ -58,17 +58,57 @@ impl Array {
 
     unary! { shape "kept", dtype "any, kept";
         /// Zeros of this shape and dtype.
-        zeros_like => mlx_zeros_like,
+        zeros_like => mlx_zeros_like ([1.5f32, 2.0] gives f32 [0.0, 0.0]),
         /// Ones of this shape and dtype.
-        ones_like => mlx_ones_like,
+        ones_like => mlx_ones_like ([1.5f32, 2.0] gives f32 [1.0, 1.0]),
     }
 
-    /// An array of this shape and dtype, all `value`, as [`Array::full`] makes it.
+    /// Zeros of this shape in another dtype.
+    ///
+    /// - shape: kept
+    /// - source: `mlx_zeros_like_dtype`
     ///
     /// # Errors
-    /// [`Error::Mlx`] when memory is exhausted.
+    /// [`Error::Shape`] when the result does not fit in memory.
+    pub fn zeros_like_dtype(&self, dtype: Dtype) -> Result<Array> {
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_zeros_like_dtype(self.as_raw(), dtype.to_raw(), stream())) }
+    }
+
+    /// Ones of this shape in another dtype.
+    ///
+    /// - shape: kept
+    /// - source: `mlx_ones_like_dtype`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the result does not fit in memory.
+    pub fn ones_like_dtype(&self, dtype: Dtype) -> Result<Array> {
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_ones_like_dtype(self.as_raw(), dtype.to_raw(), stream())) }
+    }
+
+    /// An array of this shape and dtype, all `value`, rounded and saturated as [`Array::full`] does.
+    ///
+    /// - shape, dtype: kept
+    /// - source: `mlx_full_like`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the result does not fit in memory.
     pub fn full_like(&self, value: f64) -> Result<Array> {
-        Array::full(self.shape(), value, self.dtype())
+        self.full_like_dtype(value, self.dtype())
+    }
+
+    /// An array of this shape in another dtype, all `value`, rounded and saturated as [`Array::full`] does.
+    ///
+    /// - shape: kept
+    /// - source: `mlx_full_like`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the result does not fit in memory.
+    pub fn full_like_dtype(&self, value: f64, dtype: Dtype) -> Result<Array> {
+        let value = Array::constant(value, dtype)?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_full_like(self.as_raw(), value.as_raw(), dtype.to_raw(), stream())) }
     }
 
     /// `start, start + step, ..` up to but not including `stop`; empty when `step` leads away from it.
@@ -117,12 +157,23 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the array does not fit in memory.
     pub fn linspace(start: f64, stop: f64, count: i32, dtype: Dtype) -> Result<Array> {
-        if count < 0 {
-            return Err(Error::argument("linspace", "count", format!("must not be negative, found {count}")));
-        }
-        fits("linspace", &[count], dtype)?;
+        length("linspace", "count", count, dtype)?;
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_linspace(start, stop, count, dtype.to_raw(), stream())) }
+    }
+
+    /// `count` numbers from `start` up to but not including `stop`, at equal distances.
+    ///
+    /// - shape: `[count]`
+    /// - dtype: any; formed in float32 (float64 in that dtype), then truncated for integers
+    /// - source: `mlx_linspace_endpoint`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the array does not fit in memory.
+    pub fn linspace_open(start: f64, stop: f64, count: i32, dtype: Dtype) -> Result<Array> {
+        length("linspace_open", "count", count, dtype)?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_linspace_endpoint(start, stop, count, false, dtype.to_raw(), stream())) }
     }
 
     /// Zeros with ones on the diagonal that begins `k` columns to the right, or `−k` rows down.
@@ -144,11 +195,17 @@ impl Array {
     /// Zeros with ones on the diagonal.
     ///
     /// - shape: `[n, n]`
+    /// - source: `mlx_identity`
     ///
     /// # Errors
     /// [`Error::Shape`] when `n` is negative or the array does not fit in memory.
     pub fn identity(n: i32, dtype: Dtype) -> Result<Array> {
-        Array::eye(n, n, 0, dtype)
+        fits("identity", &[n, n], dtype)?;
+        if n == 0 {
+            return Array::zeros(&[0, 0], dtype);
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_identity(n, dtype.to_raw(), stream())) }
     }
 
     /// Ones on and below the diagonal that begins `k` columns to the right, zeros above.
@@ -201,6 +258,14 @@ impl Array {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_triu(self.as_raw(), within(k, rows, columns), stream())) }
     }
+}
+
+/// Refuses a number of elements that is negative, or does not fit in memory.
+pub(crate) fn length(op: &'static str, argument: &'static str, count: i32, dtype: Dtype) -> Result<()> {
+    if count < 0 {
+        return Err(Error::argument(op, argument, format!("must not be negative, found {count}")));
+    }
+    fits(op, &[count], dtype)
 }
 
 /// The lengths of the last two axes.

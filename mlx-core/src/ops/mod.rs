@@ -4,7 +4,9 @@
 mod arith;
 mod compare;
 mod create;
+mod cumulative;
 mod gather;
+mod graph;
 mod index;
 mod linalg;
 pub(crate) mod node;
@@ -13,14 +15,17 @@ mod reduce;
 mod shape;
 mod slice;
 mod sort;
+mod window;
 
 pub use compare::where_;
+pub use cumulative::Scan;
 pub(crate) use gather::dtype_range;
+pub use graph::depends;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
 pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};
 pub(crate) use quant::packed_width;
 pub use quant::{QuantMode, Quantization, Quantized, dequantize};
-pub use shape::{Indexing, broadcast_arrays, concatenate, meshgrid, stack};
+pub use shape::{Indexing, Padding, broadcast_arrays, concatenate, concatenate_flat, meshgrid, stack};
 pub use sort::Side;
 
 use crate::Array;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Ops that move elements, or only change how they are laid out.
 
+use std::borrow::Cow;
+use std::ffi::CStr;
+
 use crate::Array;
 use crate::array::element_count;
 use crate::device::stream;
@@ -64,34 +67,34 @@ impl Array {
 
     unary! { shape "the axes in reverse order", dtype "any, kept";
         /// The axes in reverse order, without a copy.
-        transpose => mlx_transpose,
+        transpose => mlx_transpose ([2, 3, 1] shape [1, 3, 2]),
     }
 
     unary! { shape "without the axes of length 1", dtype "any, kept";
         /// x without its axes of length 1.
-        squeeze => mlx_squeeze,
+        squeeze => mlx_squeeze ([1, 3, 1] shape [3]),
     }
 
     unary! { shape "kept", dtype "any, kept";
         /// A copy of x.
-        copy => mlx_copy,
+        copy => mlx_copy ([1.5f32, 2.0] gives f32 [1.5, 2.0]),
     }
 
     unary! { shape "`[]` becomes `[1]`, else kept", dtype "any, kept";
         /// x with at least one axis.
-        atleast_1d => mlx_atleast_1d,
+        atleast_1d => mlx_atleast_1d ([] shape [1]),
     }
 
     unary! { shape "`[]` becomes `[1, 1]`, `[N]` becomes `[1, N]`, else kept", dtype "any, kept";
         /// x with at least two axes.
-        atleast_2d => mlx_atleast_2d,
+        atleast_2d => mlx_atleast_2d ([3] shape [1, 3]),
     }
 
     unary! {
         shape "`[]` becomes `[1, 1, 1]`, `[N]` becomes `[1, N, 1]`, `[N, M]` becomes `[N, M, 1]`, else kept",
         dtype "any, kept";
         /// x with at least three axes.
-        atleast_3d => mlx_atleast_3d,
+        atleast_3d => mlx_atleast_3d ([2, 3] shape [2, 3, 1]),
     }
 
     /// The axes in the given order, without a copy.
@@ -128,6 +131,19 @@ impl Array {
     pub fn move_axis(&self, from: i32, to: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_moveaxis(self.as_raw(), from, to, stream())) }
+    }
+
+    /// x without the given axis of length 1.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_squeeze_axis`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `axis` is out of range, [`Error::Mlx`] when it is not of length 1.
+    pub fn squeeze_axis(&self, axis: i32) -> Result<Array> {
+        axis_of("squeeze_axis", axis, self.ndim())?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_squeeze_axis(self.as_raw(), axis, stream())) }
     }
 
     /// x without the given axes, each of length 1.
@@ -222,39 +238,54 @@ impl Array {
         unsafe { call!(Array = mlx_repeat_axis(self.as_raw(), count, axis, stream())) }
     }
 
-    /// x with `(before, after)` elements of `value` added to each axis.
+    /// Each element of the flattened array repeated `count` times in a row.
     ///
+    /// - shape: `[size · count]`
     /// - dtype: any, kept
-    /// - source: `mlx_pad`
+    /// - source: `mlx_repeat`
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is not one pair an axis or a width is negative, [`Error::Shape`] when the result
-    /// does not fit in memory.
-    pub fn pad(&self, widths: &[(i32, i32)], value: f64) -> Result<Array> {
-        let op = "pad";
-        if widths.len() != self.ndim() {
-            let message = format!("expected {} pairs, found {}", self.ndim(), widths.len());
-            return Err(Error::argument(op, "widths", message));
+    /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the result does not fit in memory.
+    pub fn repeat_all(&self, count: i32) -> Result<Array> {
+        let op = "repeat_all";
+        if count < 0 {
+            return Err(Error::argument(op, "count", format!("must not be negative, found {count}")));
         }
-        let mut shape = Vec::with_capacity(widths.len());
-        for (&dim, &(before, after)) in self.shape().iter().zip(widths) {
-            if before < 0 || after < 0 {
-                return Err(Error::argument(op, "widths", format!("must not be negative, found {widths:?}")));
-            }
-            let padded = dim.checked_add(before).and_then(|dim| dim.checked_add(after));
-            shape.push(
-                padded.ok_or_else(|| Error::shape(op, format!("{dim} + {before} + {after} is too long")))?,
-            );
+        let size = product(op, self.flat_size(op)?, count)?;
+        fits(op, &[size], self.dtype())?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_repeat(self.as_raw(), count, stream())) }
+    }
+
+    /// x with `(before, after)` elements added to each axis: of one value, or taken from x as [`Padding`] says.
+    ///
+    /// - `padding`: a number is that constant
+    /// - shape: `[.., N, ..]` → `[.., before + N + after, ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_pad`, which reflects x one length at a time; where that is more than once, x is indexed instead
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is not one pair an axis, a width is negative, or an axis of length 0 is to be
+    /// padded with what it has not, [`Error::Shape`] when the result does not fit in memory.
+    pub fn pad(&self, widths: &[(i32, i32)], padding: impl Into<Padding>) -> Result<Array> {
+        let (op, padding) = ("pad", padding.into());
+        let folded = self.check_padding(op, widths, padding)?;
+        let mut x = Cow::Borrowed(self);
+        let mut widths = Cow::Borrowed(widths);
+        for axis in folded {
+            let (before, after) = widths[axis];
+            let places = padding.places(self.shape()[axis], before, after)?;
+            x = Cow::Owned(x.take(&places, i32::try_from(axis).unwrap_or(i32::MAX))?);
+            widths.to_mut()[axis] = (0, 0);
         }
-        fits(op, &shape, self.dtype())?;
         let axes: Vec<i32> = (0..).take(widths.len()).collect();
         let (before, after): (Vec<i32>, Vec<i32>) = widths.iter().copied().unzip();
-        let value = Array::constant(value, self.dtype())?;
+        let value = Array::constant(padding.value(), self.dtype())?;
         // SAFETY: op contract. The mode is a NUL-terminated constant.
         unsafe {
             call!(
                 Array = mlx_pad(
-                    self.as_raw(),
+                    x.as_raw(),
                     axes.as_ptr(),
                     axes.len(),
                     before.as_ptr(),
@@ -262,11 +293,74 @@ impl Array {
                     after.as_ptr(),
                     after.len(),
                     value.as_raw(),
-                    c"constant".as_ptr(),
+                    padding.mode().as_ptr(),
                     stream()
                 )
             )
         }
+    }
+
+    /// [`Array::pad`] by one width, on both sides of every axis.
+    ///
+    /// - shape: `[.., N, ..]` → `[.., N + 2 · width, ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_pad_symmetric`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `width` is negative, or an axis of length 0 is to be padded with what it has not,
+    /// [`Error::Shape`] when the result does not fit in memory.
+    pub fn pad_symmetric(&self, width: i32, padding: impl Into<Padding>) -> Result<Array> {
+        let padding = padding.into();
+        let widths = vec![(width, width); self.ndim()];
+        if !self.check_padding("pad_symmetric", &widths, padding)?.is_empty() {
+            return self.pad(&widths, padding);
+        }
+        let value = Array::constant(padding.value(), self.dtype())?;
+        // SAFETY: op contract. The mode is a NUL-terminated constant.
+        unsafe {
+            call!(
+                Array = mlx_pad_symmetric(
+                    self.as_raw(),
+                    width,
+                    value.as_raw(),
+                    padding.mode().as_ptr(),
+                    stream()
+                )
+            )
+        }
+    }
+
+    /// Refuses what cannot be padded, and gives the axes along which x is reflected more than once.
+    fn check_padding(&self, op: &'static str, widths: &[(i32, i32)], padding: Padding) -> Result<Vec<usize>> {
+        if widths.len() != self.ndim() {
+            let message = format!("expected {} pairs, found {}", self.ndim(), widths.len());
+            return Err(Error::argument(op, "widths", message));
+        }
+        let mut shape = Vec::with_capacity(widths.len());
+        let mut folded = Vec::new();
+        for (axis, (&dim, &(before, after))) in self.shape().iter().zip(widths).enumerate() {
+            if before < 0 || after < 0 {
+                return Err(Error::argument(op, "widths", format!("must not be negative, found {widths:?}")));
+            }
+            if dim == 0 && (before, after) != (0, 0) && !matches!(padding, Padding::Constant(_)) {
+                let message = format!("axis {axis} has no element to take, and no room for {widths:?}");
+                return Err(Error::argument(op, "widths", message));
+            }
+            let most = match padding {
+                Padding::Constant(_) | Padding::Edge => i32::MAX,
+                Padding::Reflect => (dim - 1).max(0),
+                Padding::Symmetric => dim,
+            };
+            if before.max(after) > most {
+                folded.push(axis);
+            }
+            let padded = dim.checked_add(before).and_then(|dim| dim.checked_add(after));
+            shape.push(
+                padded.ok_or_else(|| Error::shape(op, format!("{dim} + {before} + {after} is too long")))?,
+            );
+        }
+        fits(op, &shape, self.dtype())?;
+        Ok(folded)
     }
 
     /// x moved along `axis` by `shift`, what leaves at one end coming back at the other.
@@ -285,6 +379,58 @@ impl Array {
         unsafe { call!(Array = mlx_roll_axis(self.as_raw(), &raw const shift, 1, axis, stream())) }
     }
 
+    /// x moved along several axes, each pair being how far and along which: `(shift, axis)`.
+    ///
+    /// An axis that occurs twice is moved twice.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_roll_axes`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when an axis is out of range.
+    pub fn roll_axes(&self, shifts: &[(i32, i32)]) -> Result<Array> {
+        let mut axes = Vec::with_capacity(shifts.len());
+        let mut places = Vec::with_capacity(shifts.len());
+        for &(shift, axis) in shifts {
+            let dim = length("roll_axes", self, axis)?;
+            axes.push(axis);
+            places.push(shift.checked_rem_euclid(dim).unwrap_or(0));
+        }
+        if self.size() == 0 {
+            return Ok(self.clone());
+        }
+        // SAFETY: op contract.
+        unsafe {
+            call!(
+                Array = mlx_roll_axes(
+                    self.as_raw(),
+                    places.as_ptr(),
+                    places.len(),
+                    axes.as_ptr(),
+                    axes.len(),
+                    stream()
+                )
+            )
+        }
+    }
+
+    /// x moved by `shift` in row-major order: what leaves one row enters the next.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_roll`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the array has more elements than an axis can have.
+    pub fn roll_all(&self, shift: i32) -> Result<Array> {
+        let Some(shift) = shift.checked_rem_euclid(self.flat_size("roll_all")?) else {
+            return Ok(self.clone());
+        };
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_roll(self.as_raw(), &raw const shift, 1, stream())) }
+    }
+
     /// x in reverse order along `axis`.
     ///
     /// - shape: kept
@@ -297,6 +443,35 @@ impl Array {
         axis_of("flip", axis, self.ndim())?;
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flip_axis(self.as_raw(), axis, stream())) }
+    }
+
+    /// x in reverse order along each of the given axes; one that occurs twice counts once.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_flip_axes`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when an axis is out of range.
+    pub fn flip_axes(&self, axes: &[i32]) -> Result<Array> {
+        for &axis in axes {
+            axis_of("flip_axes", axis, self.ndim())?;
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_flip_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+    }
+
+    /// x in reverse order along every axis.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_flip`
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when the library fails.
+    pub fn flip_all(&self) -> Result<Array> {
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_flip(self.as_raw(), stream())) }
     }
 
     /// x laid out in row-major order: itself where it is so already.
@@ -464,6 +639,54 @@ impl Array {
     }
 }
 
+/// What [`Array::pad`] puts around an array. A number turns into [`Padding::Constant`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Padding {
+    /// One value, as the dtype represents it.
+    Constant(f64),
+    /// The element at the edge: `a a | a b c | c c`.
+    Edge,
+    /// The array mirrored at its outermost elements, which are not repeated: `c b | a b c | b a`.
+    Reflect,
+    /// The array mirrored at its edges, so that the outermost elements are repeated: `b a | a b c | c b`.
+    Symmetric,
+}
+
+impl From<f64> for Padding {
+    fn from(value: f64) -> Self {
+        Self::Constant(value)
+    }
+}
+
+impl Padding {
+    /// The library's name.
+    fn mode(self) -> &'static CStr {
+        match self {
+            Self::Constant(_) => c"constant",
+            Self::Edge => c"edge",
+            Self::Reflect => c"reflect",
+            Self::Symmetric => c"symmetric",
+        }
+    }
+
+    fn value(self) -> f64 {
+        if let Self::Constant(value) = self { value } else { 0.0 }
+    }
+
+    /// Where in an axis of length `dim` > 0 each element of a mirrored one comes from.
+    fn places(self, dim: i32, before: i32, after: i32) -> Result<Array> {
+        let (dim, before, after) = (i64::from(dim), i64::from(before), i64::from(after));
+        let twice = i64::from(matches!(self, Self::Symmetric)); // whether the outermost elements are repeated
+        let period = (2 * dim - 2 + 2 * twice).max(1);
+        let places: Vec<i32> = (-before..dim + after)
+            .map(|place| place.rem_euclid(period))
+            .map(|place| if place < dim { place } else { period - place - twice })
+            .map(|place| i32::try_from(place).unwrap_or(0))
+            .collect();
+        Array::from_slice(&places, &[i32::try_from(places.len()).unwrap_or(i32::MAX)])
+    }
+}
+
 /// The length of an axis, with the op's own name in the error.
 fn length(op: &'static str, array: &Array, axis: i32) -> Result<i32> {
     axis_of(op, axis, array.ndim()).map(|axis| array.shape()[axis])
@@ -495,6 +718,27 @@ pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_concatenate_axis(arrays.as_raw(), axis, stream())) }
+}
+
+/// The elements of arrays of any shape, each flattened, one after another.
+///
+/// - shape: `[size₁ + size₂ + ..]`
+/// - dtype: promoted
+/// - source: `mlx_concatenate`
+///
+/// # Errors
+/// [`Error::Argument`] when there are none, [`Error::Shape`] when the result does not fit in memory.
+pub fn concatenate_flat(arrays: &[&Array]) -> Result<Array> {
+    let op = "concatenate_flat";
+    if arrays.is_empty() {
+        return Err(Error::argument(op, "arrays", "there are none"));
+    }
+    if i32::try_from(arrays.iter().map(|array| array.size()).sum::<usize>()).is_err() {
+        return Err(Error::shape(op, "the result is longer than an axis can be"));
+    }
+    let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
+    // SAFETY: op contract.
+    unsafe { call!(Array = mlx_concatenate(arrays.as_raw(), stream())) }
 }
 
 /// Arrays of one shape as the slices along a new axis.
@@ -541,13 +785,13 @@ pub enum Indexing {
 /// Coordinate arrays from coordinate vectors.
 ///
 /// - `sparse`: whether each result keeps length 1 along the axes of the others
-/// - shape: vectors of N, M, .. → `[M, N, ..]` each with [`Indexing::Xy`], `[N, M, ..]` with [`Indexing::Ij`]
+/// - shape: vectors of N, M, .. (a scalar counts as one of 1) → `[M, N, ..]` each with [`Indexing::Xy`], `[N, M, ..]` with [`Indexing::Ij`]
 /// - dtype: any, kept
 /// - source: `mlx_meshgrid`
 ///
 /// # Errors
 /// [`Error::Argument`] when there are none, [`Error::Shape`] when the grid does not fit in memory, [`Error::Mlx`] when
-/// one is not a vector.
+/// one has more than one axis.
 pub fn meshgrid(arrays: &[&Array], sparse: bool, indexing: Indexing) -> Result<Vec<Array>> {
     if arrays.is_empty() {
         return Err(Error::argument("meshgrid", "arrays", "there are none"));

@@ -119,6 +119,90 @@ impl Array {
         unsafe { call!(Array = mlx_topk_axis(self.as_raw(), k, axis, stream())) }
     }
 
+    /// All elements in ascending order; equal ones keep their order, NaNs come last.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any, kept
+    /// - source: `mlx_sort`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the array has more elements than an axis can have.
+    pub fn sort_all(&self) -> Result<Array> {
+        if self.flat_size("sort_all")? == 0 {
+            return Array::zeros(&[0], self.dtype());
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_sort(self.as_raw(), stream())) }
+    }
+
+    /// The indices into the flattened array that [`Array::sort_all`] would take the elements in.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any → uint32
+    /// - source: `mlx_argsort`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the array has more elements than an axis can have.
+    pub fn argsort_all(&self) -> Result<Array> {
+        if self.flat_size("argsort_all")? == 0 {
+            return Array::zeros(&[0], Dtype::Uint32);
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_argsort(self.as_raw(), stream())) }
+    }
+
+    /// [`Array::partition`] of the flattened array.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any, kept
+    /// - `kth`: in `-size..size`, a negative one counts from the end
+    /// - source: `mlx_partition`
+    ///
+    /// # Errors
+    /// [`Error::Index`] when `kth` is outside `-size..size`.
+    pub fn partition_all(&self, kth: i32) -> Result<Array> {
+        let kth = position("partition_all", kth, self.flat_size("partition_all")?)?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_partition(self.as_raw(), kth, stream())) }
+    }
+
+    /// The indices into the flattened array that [`Array::partition_all`] would take the elements in.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any → uint32
+    /// - `kth`: in `-size..size`, a negative one counts from the end
+    /// - source: `mlx_argpartition`
+    ///
+    /// # Errors
+    /// [`Error::Index`] when `kth` is outside `-size..size`.
+    pub fn argpartition_all(&self, kth: i32) -> Result<Array> {
+        let kth = position("argpartition_all", kth, self.flat_size("argpartition_all")?)?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_argpartition(self.as_raw(), kth, stream())) }
+    }
+
+    /// The `k` largest of all elements, in no particular order.
+    ///
+    /// A NaN is among the largest.
+    ///
+    /// - shape: `[k]`
+    /// - dtype: any, kept
+    /// - source: `mlx_topk`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `k` is outside `0..=size`.
+    pub fn topk_all(&self, k: i32) -> Result<Array> {
+        let size = self.flat_size("topk_all")?;
+        if !(0..=size).contains(&k) {
+            return Err(Error::argument("topk_all", "k", format!("expected 0 to {size}, found {k}")));
+        }
+        if k == 0 {
+            return Array::zeros(&[0], self.dtype());
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_topk(self.as_raw(), k, stream())) }
+    }
+
     /// Where each of `values` belongs in this sorted sequence, by binary search.
     ///
     /// The sequence must be in ascending order, NaNs last; on another one the result is some number in `0..=N`.
@@ -143,6 +227,13 @@ impl Array {
         };
         // SAFETY: op contract. The name of the side is a NUL-terminated constant.
         unsafe { call!(Array = mlx_searchsorted(self.as_raw(), values.as_raw(), side.as_ptr(), stream())) }
+    }
+
+    /// The number of elements, as the length of one axis.
+    pub(crate) fn flat_size(&self, op: &'static str) -> Result<i32> {
+        let size = self.size();
+        i32::try_from(size)
+            .map_err(|_| Error::shape(op, format!("{size} elements are more than an axis can have")))
     }
 
     /// `axis` counted from the front, and its length.
