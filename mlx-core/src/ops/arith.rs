@@ -154,6 +154,17 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1u8, 1], &[2])?;
+    /// let counts = Array::from_slice(&[3u8, 9], &[2])?;
+    /// assert_eq!(x.left_shift(&counts)?.to_vec::<u8>()?, [8, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn left_shift(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let shifted = unsafe { call!(Array = mlx_left_shift(self.as_raw(), other.as_raw(), stream())) }?;
@@ -171,6 +182,17 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-8i32, -8], &[2])?;
+    /// let counts = Array::from_slice(&[1i32, 99], &[2])?;
+    /// assert_eq!(x.right_shift(&counts)?.to_vec::<i32>()?, [-4, -1]);
+    /// # Ok(()) }
+    /// ```
     pub fn right_shift(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let shifted = unsafe { call!(Array = mlx_right_shift(self.as_raw(), other.as_raw(), stream())) }?;
@@ -190,6 +212,17 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-7i32, 7, 7], &[3])?;
+    /// let y = Array::from_slice(&[3i32, -3, 0], &[3])?;
+    /// assert_eq!(x.remainder(&y)?.to_vec::<i32>()?, [2, -2, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn remainder(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let plain = unsafe { call!(Array = mlx_remainder(self.as_raw(), other.as_raw(), stream())) }?;
@@ -208,6 +241,17 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-7i32, 7, 7], &[3])?;
+    /// let y = Array::from_slice(&[3i32, -3, 0], &[3])?;
+    /// assert_eq!(x.floor_divide(&y)?.to_vec::<i32>()?, [-3, -3, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn floor_divide(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let plain = unsafe { call!(Array = mlx_floor_divide(self.as_raw(), other.as_raw(), stream())) }?;
@@ -225,6 +269,18 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[7.5f32, -7.5], &[2])?;
+    /// let (quotient, rest) = x.divmod(&Array::scalar(2.0f32)?)?;
+    /// assert_eq!(quotient.to_vec::<f32>()?, [3.0, -4.0]);
+    /// assert_eq!(rest.to_vec::<f32>()?, [1.5, 0.5]);
+    /// # Ok(()) }
+    /// ```
     pub fn divmod(&self, other: &Array) -> Result<(Array, Array)> {
         Ok((self.floor_divide(other)?, self.remainder(other)?))
     }
@@ -239,6 +295,17 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Argument`] when `decimals` is outside −38..=38, what a float32 can scale by.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[2.5f32, 3.5, 127.0], &[3])?;
+    /// assert_eq!(x.round(0)?.to_vec::<f32>()?, [2.0, 4.0, 127.0]);
+    /// assert_eq!(x.round(-1)?.to_vec::<f32>()?, [0.0, 0.0, 130.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn round(&self, decimals: i32) -> Result<Array> {
         if !(-38..=38).contains(&decimals) {
             return Err(Error::argument("round", "decimals", format!("expected −38..=38, found {decimals}")));
@@ -267,6 +334,18 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Argument`] when both are absent, [`Error::Mlx`] when the shapes do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-2.0f32, 0.5, 3.0], &[3])?;
+    /// let (low, high) = (Array::scalar(-1.0f32)?, Array::scalar(1.0f32)?);
+    /// assert_eq!(x.clip(Some(&low), Some(&high))?.to_vec::<f32>()?, [-1.0, 0.5, 1.0]);
+    /// assert_eq!(x.clip(None, Some(&high))?.to_vec::<f32>()?, [-2.0, 0.5, 1.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn clip(&self, min: Option<&Array>, max: Option<&Array>) -> Result<Array> {
         if min.is_none() && max.is_none() {
             return Err(Error::argument("clip", "min", "either min or max is needed"));
@@ -283,6 +362,16 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] for other dtypes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[f32::NAN, f32::INFINITY, 1.5], &[3])?;
+    /// assert_eq!(x.nan_to_num(0.0, Some(9.0), None)?.to_vec::<f32>()?, [0.0, 9.0, 1.5]);
+    /// # Ok(()) }
+    /// ```
     pub fn nan_to_num(&self, nan: f32, posinf: Option<f32>, neginf: Option<f32>) -> Result<Array> {
         let (posinf, neginf) = (optional_float(posinf), optional_float(neginf));
         // SAFETY: op contract.
@@ -298,6 +387,16 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let x = Array::from_slice(&[1.9f32, -1.9], &[2])?.astype(Dtype::Int32)?;
+    /// assert_eq!(x.to_vec::<i32>()?, [1, -1]);
+    /// # Ok(()) }
+    /// ```
     pub fn astype(&self, dtype: Dtype) -> Result<Array> {
         cpu::elementwise::cast(self, dtype).unwrap_or_else(|| self.plain_astype(dtype))
     }
@@ -318,6 +417,16 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] when x is not floating.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1.0f32, 1000.0], &[2])?;
+    /// assert_eq!(x.to_fp8()?.to_vec::<u8>()?, [0x38, 0x7e]);
+    /// # Ok(()) }
+    /// ```
     pub fn to_fp8(&self) -> Result<Array> {
         let wide = self.dtype() == Dtype::Float64;
         let x = if wide { self.astype(Dtype::Float32)? } else { self.clone() };
@@ -335,6 +444,16 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     ///
     /// # Errors
     /// [`Error::Mlx`] when x is not of uint8 or `dtype` is not floating.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[0x38u8, 0x7e], &[2])?.from_fp8(mlx_core::Dtype::Float32)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 448.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn from_fp8(&self, dtype: Dtype) -> Result<Array> {
         let native = if dtype == Dtype::Float64 { Dtype::Float32 } else { dtype };
         // SAFETY: op contract.
@@ -348,6 +467,17 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     /// # Errors
     /// [`Error::Mlx`] when the last axis does not hold a whole number of new elements, or when a scalar's size would
     /// change.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let bits = Array::from_slice(&[1.0f32, -2.0], &[2])?.view(Dtype::Uint32)?;
+    /// assert_eq!(bits.to_vec::<u32>()?, [0x3f80_0000, 0xc000_0000]);
+    /// assert_eq!(bits.view(Dtype::Uint8)?.shape(), [8]);
+    /// # Ok(()) }
+    /// ```
     pub fn view(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_view(self.as_raw(), dtype.to_raw(), stream())) }

@@ -56,6 +56,17 @@ impl Array {
     ///
     /// # Errors
     /// [`crate::Error::Mlx`] when the library fails; other shapes are no error but give false.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1.0f32, f32::NAN], &[2])?;
+    /// assert!(x.array_equal(&x, true)?.item::<bool>()?);
+    /// assert!(!x.array_equal(&x, false)?.item::<bool>()?);
+    /// # Ok(()) }
+    /// ```
     pub fn array_equal(&self, other: &Array, equal_nan: bool) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_array_equal(self.as_raw(), other.as_raw(), equal_nan, stream())) }
@@ -71,6 +82,18 @@ impl Array {
     /// # Errors
     /// [`crate::Error::Mlx`] when the shapes do not broadcast, [`crate::Error::Shape`] when what they broadcast to does
     /// not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1.0f32, 100.0], &[2])?;
+    /// let y = (&x + 0.05)?;
+    /// assert!(x.allclose(&y, 0.0, 0.1, false)?.item::<bool>()?);
+    /// assert!(!x.allclose(&y, 1e-3, 0.0, false)?.item::<bool>()?);
+    /// # Ok(()) }
+    /// ```
     pub fn allclose(&self, other: &Array, rtol: f64, atol: f64, equal_nan: bool) -> Result<Array> {
         // In two steps, because the size of the one between is not seen in the result.
         self.isclose(other, rtol, atol, equal_nan)?.all_all()
@@ -86,6 +109,17 @@ impl Array {
     /// # Errors
     /// [`crate::Error::Mlx`] when the shapes do not broadcast, [`crate::Error::Shape`] when the result does not fit in
     /// memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1.0f32, 100.0], &[2])?;
+    /// let y = (&x + 0.05)?;
+    /// assert_eq!(x.isclose(&y, 1e-3, 0.0, false)?.to_vec::<bool>()?, [false, true]);
+    /// # Ok(()) }
+    /// ```
     pub fn isclose(&self, other: &Array, rtol: f64, atol: f64, equal_nan: bool) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_isclose(self.as_raw(), other.as_raw(), rtol, atol, equal_nan, stream())) }
@@ -101,6 +135,17 @@ impl Array {
 /// # Errors
 /// [`crate::Error::Mlx`] when the shapes do not broadcast, [`crate::Error::Shape`] when the result does not fit in
 /// memory.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, where_};
+///
+/// let x = Array::from_slice(&[1.0f32, -2.0, 3.0], &[3])?;
+/// let zero = Array::scalar(0.0f32)?;
+/// assert_eq!(where_(&x.greater(&zero)?, &x, &zero)?.to_vec::<f32>()?, [1.0, 0.0, 3.0]);
+/// # Ok(()) }
+/// ```
 pub fn where_(condition: &Array, x: &Array, y: &Array) -> Result<Array> {
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_where(condition.as_raw(), x.as_raw(), y.as_raw(), stream())) }

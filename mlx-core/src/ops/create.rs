@@ -35,6 +35,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when a dimension is negative or the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::ones(&[2], Dtype::Int8)?.to_vec::<i8>()?, [1, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn ones(shape: &[i32], dtype: Dtype) -> Result<Array> {
         fits("ones", shape, dtype)?;
         // SAFETY: op contract.
@@ -47,6 +56,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when a dimension is negative or the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::full(&[2], 0.5, Dtype::Float32)?.to_vec::<f32>()?, [0.5, 0.5]);
+    /// assert_eq!(Array::full(&[1], 300.0, Dtype::Uint8)?.to_vec::<u8>()?, [255]);
+    /// # Ok(()) }
+    /// ```
     pub fn full(shape: &[i32], value: f64, dtype: Dtype) -> Result<Array> {
         fits("full", shape, dtype)?;
         let value = Array::constant(value, dtype)?;
@@ -70,6 +89,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let x = Array::from_slice(&[1.5f32, 2.0], &[2])?;
+    /// assert_eq!(x.zeros_like_dtype(Dtype::Int32)?.to_vec::<i32>()?, [0, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn zeros_like_dtype(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_zeros_like_dtype(self.as_raw(), dtype.to_raw(), stream())) }
@@ -82,6 +111,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let x = Array::from_slice(&[1.5f32, 2.0], &[2])?;
+    /// assert_eq!(x.ones_like_dtype(Dtype::Bool)?.to_vec::<bool>()?, [true, true]);
+    /// # Ok(()) }
+    /// ```
     pub fn ones_like_dtype(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_ones_like_dtype(self.as_raw(), dtype.to_raw(), stream())) }
@@ -94,6 +133,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.full_like(7.9)?.to_vec::<i32>()?, [7, 7]);
+    /// # Ok(()) }
+    /// ```
     pub fn full_like(&self, value: f64) -> Result<Array> {
         self.full_like_dtype(value, self.dtype())
     }
@@ -105,6 +154,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.full_like_dtype(7.5, Dtype::Float32)?.to_vec::<f32>()?, [7.5, 7.5]);
+    /// # Ok(()) }
+    /// ```
     pub fn full_like_dtype(&self, value: f64, dtype: Dtype) -> Result<Array> {
         let value = Array::constant(value, dtype)?;
         // SAFETY: op contract.
@@ -120,6 +179,16 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when a bound is not finite, `step` is 0 or not finite, or `dtype` is bool,
     /// [`Error::Shape`] when there would be more elements than an axis, or memory, can have.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::arange(0.0, 1.0, 0.25, Dtype::Float32)?.to_vec::<f32>()?, [0.0, 0.25, 0.5, 0.75]);
+    /// assert_eq!(Array::arange(5.0, 0.0, -2.0, Dtype::Int32)?.to_vec::<i32>()?, [5, 3, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn arange(start: f64, stop: f64, step: f64, dtype: Dtype) -> Result<Array> {
         let op = "arange";
         for (argument, value) in [("start", start), ("stop", stop), ("step", step)] {
@@ -156,6 +225,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::linspace(0.0, 1.0, 3, Dtype::Float32)?.to_vec::<f32>()?, [0.0, 0.5, 1.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn linspace(start: f64, stop: f64, count: i32, dtype: Dtype) -> Result<Array> {
         length("linspace", "count", count, dtype)?;
         // SAFETY: op contract.
@@ -170,6 +248,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::linspace_open(0.0, 1.0, 4, Dtype::Float32)?.to_vec::<f32>()?, [0.0, 0.25, 0.5, 0.75]);
+    /// # Ok(()) }
+    /// ```
     pub fn linspace_open(start: f64, stop: f64, count: i32, dtype: Dtype) -> Result<Array> {
         length("linspace_open", "count", count, dtype)?;
         // SAFETY: op contract.
@@ -183,6 +270,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when a size is negative or the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::eye(2, 3, 1, Dtype::Int32)?.to_vec::<i32>()?, [0, 1, 0, 0, 0, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn eye(rows: i32, columns: i32, k: i32, dtype: Dtype) -> Result<Array> {
         fits("eye", &[rows, columns], dtype)?;
         if rows == 0 || columns == 0 {
@@ -199,6 +295,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when `n` is negative or the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::identity(2, Dtype::Float32)?.to_vec::<f32>()?, [1.0, 0.0, 0.0, 1.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn identity(n: i32, dtype: Dtype) -> Result<Array> {
         fits("identity", &[n, n], dtype)?;
         if n == 0 {
@@ -215,6 +320,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when a size is negative or the array does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// assert_eq!(Array::tri(2, 3, 0, Dtype::Int32)?.to_vec::<i32>()?, [1, 0, 0, 1, 1, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn tri(rows: i32, columns: i32, k: i32, dtype: Dtype) -> Result<Array> {
         fits("tri", &[rows, columns], dtype)?;
         if rows == 0 || columns == 0 {
@@ -233,6 +347,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when there are fewer than two axes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.tril(0)?.to_vec::<i32>()?, [1, 0, 3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn tril(&self, k: i32) -> Result<Array> {
         let (rows, columns) = matrix("tril", self)?;
         if self.size() == 0 {
@@ -250,6 +374,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when there are fewer than two axes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.triu(1)?.to_vec::<i32>()?, [0, 2, 0, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn triu(&self, k: i32) -> Result<Array> {
         let (rows, columns) = matrix("triu", self)?;
         if self.size() == 0 {

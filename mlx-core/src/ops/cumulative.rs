@@ -113,6 +113,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `n` is negative or `axis` out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 4, 9, 16], &[4])?;
+    /// assert_eq!(x.diff(1, 0)?.to_vec::<i32>()?, [3, 5, 7]);
+    /// assert_eq!(x.diff(2, 0)?.to_vec::<i32>()?, [2, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn diff(&self, n: i32, axis: i32) -> Result<Array> {
         let (axis, dim) = self.axis("diff", axis)?;
         if n < 0 {

@@ -19,6 +19,16 @@ impl Array {
     ///
     /// # Errors
     /// [`crate::Error::Argument`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let x = Array::zeros(&[2, 3, 5], Dtype::Float32)?;
+    /// assert_eq!(x.number_of_elements(&[0, -1], false, Dtype::Int32)?.item::<i32>()?, 10);
+    /// # Ok(()) }
+    /// ```
     pub fn number_of_elements(&self, axes: &[i32], inverted: bool, dtype: Dtype) -> Result<Array> {
         for &axis in axes {
             axis_of("number_of_elements", axis, self.ndim())?;

@@ -311,6 +311,16 @@ impl Array {
     ///
     /// # Errors
     /// [`crate::Error::Mlx`] when an axis is out of range or occurs twice.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let p = Array::from_slice(&[0.0f32; 4], &[2, 2])?.softmax_axes(&[0, 1])?;
+    /// assert_eq!(p.to_vec::<f32>()?, [0.25; 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn softmax_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_softmax_axes(self.as_raw(), axes.as_ptr(), axes.len(), true, stream())) }
@@ -324,6 +334,16 @@ impl Array {
     ///
     /// # Errors
     /// [`crate::Error::Mlx`] when the library fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let p = Array::from_slice(&[0.0f32; 4], &[2, 2])?.softmax_all()?;
+    /// assert_eq!(p.to_vec::<f32>()?, [0.25; 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn softmax_all(&self) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_softmax(self.as_raw(), true, stream())) }
@@ -337,6 +357,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when there are fewer than two axes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.trace()?.item::<i32>()?, 5);
+    /// # Ok(()) }
+    /// ```
     pub fn trace(&self) -> Result<Array> {
         let [_, _, rest @ ..] = self.shape() else {
             return Err(Error::shape("trace", format!("expected two axes, found shape {:?}", self.shape())));
@@ -356,6 +386,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when an axis is out of range or both are the same.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[1, 2, 2])?;
+    /// assert_eq!(x.trace_axes(1, 1, 2, Dtype::Float32)?.to_vec::<f32>()?, [2.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn trace_axes(&self, offset: i32, axis1: i32, axis2: i32, dtype: Dtype) -> Result<Array> {
         let op = "trace_axes";
         let (first, second) = (axis_of(op, axis1, self.ndim())?, axis_of(op, axis2, self.ndim())?);

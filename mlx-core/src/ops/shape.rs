@@ -41,6 +41,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when `start` is after `end` or the last axis, or the new axis would be too long.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 2, 3])?;
+    /// assert_eq!(x.flatten(1, 2)?.shape(), [1, 6]);
+    /// assert_eq!(x.flatten(0, -1)?.shape(), [6]);
+    /// # Ok(()) }
+    /// ```
     pub fn flatten(&self, start: i32, end: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flatten(self.as_raw(), start, end, stream())) }
@@ -53,6 +64,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the lengths do not multiply to that of `axis`, [`Error::Shape`] when −1 stands beside a 0.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 6])?;
+    /// assert_eq!(x.unflatten(1, &[-1, 3])?.shape(), [1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn unflatten(&self, axis: i32, shape: &[i32]) -> Result<Array> {
         axis_of("unflatten", axis, self.ndim())?;
         if shape.contains(&-1) && shape.contains(&0) {
@@ -104,6 +125,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when `axes` is not a permutation.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 2, 3])?;
+    /// assert_eq!(x.transpose_axes(&[2, 0, 1])?.shape(), [3, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn transpose_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_transpose_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
@@ -116,6 +147,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.swap_axes(0, 1)?.to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn swap_axes(&self, a: i32, b: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_swapaxes(self.as_raw(), a, b, stream())) }
@@ -128,6 +169,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 2, 3])?;
+    /// assert_eq!(x.move_axis(-1, 0)?.shape(), [3, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn move_axis(&self, from: i32, to: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_moveaxis(self.as_raw(), from, to, stream())) }
@@ -140,6 +191,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range, [`Error::Mlx`] when it is not of length 1.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[1, 2, 1])?;
+    /// assert_eq!(x.squeeze_axis(-1)?.shape(), [1, 2]);
+    /// assert!(x.squeeze_axis(1).is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn squeeze_axis(&self, axis: i32) -> Result<Array> {
         axis_of("squeeze_axis", axis, self.ndim())?;
         // SAFETY: op contract.
@@ -153,6 +215,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when one of them is not of length 1, is out of range or occurs twice.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[1, 2, 1])?;
+    /// assert_eq!(x.squeeze_axes(&[0, 2])?.shape(), [2]);
+    /// # Ok(()) }
+    /// ```
     pub fn squeeze_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_squeeze_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
@@ -165,6 +237,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.expand_dims(-1)?.shape(), [2, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn expand_dims(&self, axis: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_expand_dims(self.as_raw(), axis, stream())) }
@@ -177,6 +259,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range or occurs twice.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.expand_dims_axes(&[0, 2])?.shape(), [1, 2, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn expand_dims_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_expand_dims_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
@@ -190,6 +282,16 @@ impl Array {
     /// # Errors
     /// [`Error::Shape`] when the result, written out, would not fit in memory: the next op might write it out,
     /// [`Error::Mlx`] when x does not broadcast to it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.broadcast_to(&[2, 2])?.to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn broadcast_to(&self, shape: &[i32]) -> Result<Array> {
         fits("broadcast_to", shape, self.dtype())?;
         // SAFETY: op contract.
@@ -203,6 +305,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when a count is negative, [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.tile(&[2])?.to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// assert_eq!(x.tile(&[2, 1])?.shape(), [2, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn tile(&self, reps: &[i32]) -> Result<Array> {
         if reps.iter().any(|&rep| rep < 0) {
             return Err(Error::argument("tile", "reps", format!("must not be negative, found {reps:?}")));
@@ -227,6 +340,16 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when `count` is negative or `axis` out of range, [`Error::Shape`] when the result does not
     /// fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.repeat(2, 1)?.to_vec::<i32>()?, [1, 1, 2, 2, 3, 3, 4, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn repeat(&self, count: i32, axis: i32) -> Result<Array> {
         let dim = length("repeat", self, axis)?;
         if count < 0 {
@@ -246,6 +369,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2, 1])?;
+    /// assert_eq!(x.repeat_all(2)?.to_vec::<i32>()?, [1, 1, 2, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn repeat_all(&self, count: i32) -> Result<Array> {
         let op = "repeat_all";
         if count < 0 {
@@ -267,6 +400,19 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when there is not one pair an axis, a width is negative, or an axis of length 0 is to be
     /// padded with what it has not, [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Padding};
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3], &[3])?;
+    /// assert_eq!(x.pad(&[(1, 2)], 9.0)?.to_vec::<i32>()?, [9, 1, 2, 3, 9, 9]);
+    /// assert_eq!(x.pad(&[(1, 2)], Padding::Edge)?.to_vec::<i32>()?, [1, 1, 2, 3, 3, 3]);
+    /// assert_eq!(x.pad(&[(1, 2)], Padding::Reflect)?.to_vec::<i32>()?, [2, 1, 2, 3, 2, 1]);
+    /// assert_eq!(x.pad(&[(1, 2)], Padding::Symmetric)?.to_vec::<i32>()?, [1, 1, 2, 3, 3, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn pad(&self, widths: &[(i32, i32)], padding: impl Into<Padding>) -> Result<Array> {
         let (op, padding) = ("pad", padding.into());
         let folded = self.check_padding(op, widths, padding)?;
@@ -309,6 +455,18 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when `width` is negative, or an axis of length 0 is to be padded with what it has not,
     /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[7i32], &[1, 1])?;
+    /// let padded = x.pad_symmetric(1, 0.0)?;
+    /// assert_eq!(padded.shape(), [3, 3]);
+    /// assert_eq!(padded.to_vec::<i32>()?, [0, 0, 0, 0, 7, 0, 0, 0, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn pad_symmetric(&self, width: i32, padding: impl Into<Padding>) -> Result<Array> {
         let padding = padding.into();
         let widths = vec![(width, width); self.ndim()];
@@ -371,6 +529,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3], &[3])?;
+    /// assert_eq!(x.roll(1, 0)?.to_vec::<i32>()?, [3, 1, 2]);
+    /// assert_eq!(x.roll(-1, 0)?.to_vec::<i32>()?, [2, 3, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn roll(&self, shift: i32, axis: i32) -> Result<Array> {
         let Some(shift) = shift.checked_rem_euclid(length("roll", self, axis)?) else {
             return Ok(self.clone());
@@ -389,6 +558,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.roll_axes(&[(1, 0), (1, 1)])?.to_vec::<i32>()?, [4, 3, 2, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn roll_axes(&self, shifts: &[(i32, i32)]) -> Result<Array> {
         let mut axes = Vec::with_capacity(shifts.len());
         let mut places = Vec::with_capacity(shifts.len());
@@ -423,6 +602,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the array has more elements than an axis can have.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.roll_all(1)?.to_vec::<i32>()?, [4, 1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn roll_all(&self, shift: i32) -> Result<Array> {
         let Some(shift) = shift.checked_rem_euclid(self.flat_size("roll_all")?) else {
             return Ok(self.clone());
@@ -439,6 +628,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.flip(1)?.to_vec::<i32>()?, [2, 1, 4, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn flip(&self, axis: i32) -> Result<Array> {
         axis_of("flip", axis, self.ndim())?;
         // SAFETY: op contract.
@@ -453,6 +652,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.flip_axes(&[0])?.to_vec::<i32>()?, [3, 4, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn flip_axes(&self, axes: &[i32]) -> Result<Array> {
         for &axis in axes {
             axis_of("flip_axes", axis, self.ndim())?;
@@ -469,6 +678,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the library fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.flip_all()?.to_vec::<i32>()?, [4, 3, 2, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn flip_all(&self) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flip(self.as_raw(), stream())) }
@@ -482,6 +701,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the library fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.transpose()?.contiguous()?.to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn contiguous(&self) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_contiguous(self.as_raw(), false, stream())) }
@@ -495,6 +724,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when an axis is out of range, [`Error::Mlx`] when both are the same.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[2, 3])?;
+    /// assert_eq!(x.diagonal(0, 0, 1)?.to_vec::<i32>()?, [1, 5]);
+    /// assert_eq!(x.diagonal(1, 0, 1)?.to_vec::<i32>()?, [2, 6]);
+    /// # Ok(()) }
+    /// ```
     pub fn diagonal(&self, offset: i32, axis1: i32, axis2: i32) -> Result<Array> {
         let offset = within(offset, length("diagonal", self, axis1)?, length("diagonal", self, axis2)?);
         // SAFETY: op contract.
@@ -509,6 +749,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when x has neither one axis nor two, or the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.diag(0)?.to_vec::<i32>()?, [1, 0, 0, 2]);
+    /// assert_eq!(x.diag(0)?.diag(0)?.to_vec::<i32>()?, [1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn diag(&self, k: i32) -> Result<Array> {
         let k = match *self.shape() {
             [n] => {
@@ -539,6 +790,18 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the view would reach outside the array.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// // Windows of two over a sequence, without a copy.
+    /// let x = Array::from_slice(&[1i32, 2, 3], &[3])?;
+    /// assert_eq!(x.as_strided(&[2, 2], &[1, 1], 0)?.to_vec::<i32>()?, [1, 2, 2, 3]);
+    /// assert!(x.as_strided(&[4], &[1], 0).is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn as_strided(&self, shape: &[i32], strides: &[i64], offset: usize) -> Result<Array> {
         let op = "as_strided";
         if shape.len() != strides.len() {
@@ -587,6 +850,17 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when `count` is not positive or above the axis's length, or `axis` out of range,
     /// [`Error::Mlx`] when the parts would not be equal.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[4])?;
+    /// let halves = x.split(2, 0)?;
+    /// assert_eq!(halves[1].to_vec::<i32>()?, [3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn split(&self, count: i32, axis: i32) -> Result<Vec<Array>> {
         let dim = length("split", self, axis)?;
         if count < 1 || count > dim.max(1) {
@@ -604,6 +878,18 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range, or the places do not rise from 0 to at most its length.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[4])?;
+    /// let parts = x.split_at(&[1, 3], 0)?;
+    /// assert_eq!(parts.len(), 3);
+    /// assert_eq!(parts[1].to_vec::<i32>()?, [2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn split_at(&self, places: &[i32], axis: i32) -> Result<Vec<Array>> {
         let dim = length("split_at", self, axis)?;
         if places.windows(2).any(|pair| pair[0] > pair[1])
@@ -630,6 +916,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// let rows = x.unstack(0)?;
+    /// assert_eq!(rows[1].to_vec::<i32>()?, [3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn unstack(&self, axis: i32) -> Result<Vec<Array>> {
         if length("unstack", self, axis)? == 0 {
             return Ok(Vec::new());
@@ -707,6 +1004,17 @@ fn product(op: &'static str, dim: i32, count: i32) -> Result<i32> {
 /// # Errors
 /// [`Error::Argument`] when there are none or `axis` is out of range, [`Error::Shape`] when the result does not fit in
 /// memory, [`Error::Mlx`] when shapes differ elsewhere than along `axis`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, concatenate};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[1, 2])?, Array::from_slice(&[3i32, 4], &[1, 2])?);
+/// assert_eq!(concatenate(&[&x, &y], 0)?.to_vec::<i32>()?, [1, 2, 3, 4]);
+/// assert_eq!(concatenate(&[&x, &y], 1)?.shape(), [1, 4]);
+/// # Ok(()) }
+/// ```
 pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
     if arrays.is_empty() {
         return Err(Error::argument("concatenate", "arrays", "there are none"));
@@ -728,6 +1036,16 @@ pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
 ///
 /// # Errors
 /// [`Error::Argument`] when there are none, [`Error::Shape`] when the result does not fit in memory.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, concatenate_flat};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2, 1])?, Array::scalar(3i32)?);
+/// assert_eq!(concatenate_flat(&[&x, &y])?.to_vec::<i32>()?, [1, 2, 3]);
+/// # Ok(()) }
+/// ```
 pub fn concatenate_flat(arrays: &[&Array]) -> Result<Array> {
     let op = "concatenate_flat";
     if arrays.is_empty() {
@@ -750,6 +1068,16 @@ pub fn concatenate_flat(arrays: &[&Array]) -> Result<Array> {
 /// # Errors
 /// [`Error::Argument`] when there are none, [`Error::Shape`] when the result does not fit in memory, [`Error::Mlx`]
 /// when shapes differ or `axis` is out of range.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, stack};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2])?, Array::from_slice(&[3i32, 4], &[2])?);
+/// assert_eq!(stack(&[&x, &y], 1)?.to_vec::<i32>()?, [1, 3, 2, 4]);
+/// # Ok(()) }
+/// ```
 pub fn stack(arrays: &[&Array], axis: i32) -> Result<Array> {
     if arrays.is_empty() {
         return Err(Error::argument("stack", "arrays", "there are none"));
@@ -766,6 +1094,18 @@ pub fn stack(arrays: &[&Array], axis: i32) -> Result<Array> {
 ///
 /// # Errors
 /// [`Error::Mlx`] when they do not broadcast, [`Error::Shape`] when one, written out, would not fit in memory.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, broadcast_arrays};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2])?, Array::from_slice(&[3i32, 4], &[2, 1])?);
+/// let views = broadcast_arrays(&[&x, &y])?;
+/// assert_eq!(views[0].to_vec::<i32>()?, [1, 2, 1, 2]);
+/// assert_eq!(views[1].to_vec::<i32>()?, [3, 3, 4, 4]);
+/// # Ok(()) }
+/// ```
 pub fn broadcast_arrays(arrays: &[&Array]) -> Result<Vec<Array>> {
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
@@ -792,6 +1132,18 @@ pub enum Indexing {
 /// # Errors
 /// [`Error::Argument`] when there are none, [`Error::Shape`] when the grid does not fit in memory, [`Error::Mlx`] when
 /// one has more than one axis.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Indexing, meshgrid};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2])?, Array::from_slice(&[3i32, 4, 5], &[3])?);
+/// let grids = meshgrid(&[&x, &y], false, Indexing::Ij)?;
+/// assert_eq!(grids[0].to_vec::<i32>()?, [1, 1, 1, 2, 2, 2]);
+/// assert_eq!(grids[1].to_vec::<i32>()?, [3, 4, 5, 3, 4, 5]);
+/// # Ok(()) }
+/// ```
 pub fn meshgrid(arrays: &[&Array], sparse: bool, indexing: Indexing) -> Result<Vec<Array>> {
     if arrays.is_empty() {
         return Err(Error::argument("meshgrid", "arrays", "there are none"));

@@ -28,6 +28,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2], &[3])?;
+    /// assert_eq!(x.sort(0)?.to_vec::<i32>()?, [1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn sort(&self, axis: i32) -> Result<Array> {
         let (axis, _) = self.axis("sort", axis)?;
         if self.size() == 0 {
@@ -45,6 +55,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2], &[3])?;
+    /// assert_eq!(x.argsort(-1)?.to_vec::<u32>()?, [1, 2, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn argsort(&self, axis: i32) -> Result<Array> {
         let (axis, _) = self.axis("argsort", axis)?;
         if self.size() == 0 {
@@ -64,6 +84,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`, [`Error::Index`] when `kth` is outside `-N..N`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[5i32, 1, 4, 2, 3], &[5])?;
+    /// assert_eq!(x.partition(2, 0)?.to_vec::<i32>()?[2], 3);
+    /// # Ok(()) }
+    /// ```
     pub fn partition(&self, kth: i32, axis: i32) -> Result<Array> {
         let (axis, size) = self.axis("partition", axis)?;
         let kth = position("partition", kth, size)?;
@@ -83,6 +113,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`, [`Error::Index`] when `kth` is outside `-N..N`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[5i32, 1, 4, 2, 3], &[5])?;
+    /// assert_eq!(x.argpartition(2, 0)?.to_vec::<u32>()?[2], 4);
+    /// # Ok(()) }
+    /// ```
     pub fn argpartition(&self, kth: i32, axis: i32) -> Result<Array> {
         let (axis, size) = self.axis("argpartition", axis)?;
         let kth = position("argpartition", kth, size)?;
@@ -103,6 +143,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim` or `k` is outside `0..=N`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[5i32, 1, 4, 2, 3], &[5])?;
+    /// assert_eq!(x.topk(2, 0)?.sort(0)?.to_vec::<i32>()?, [4, 5]);
+    /// # Ok(()) }
+    /// ```
     pub fn topk(&self, k: i32, axis: i32) -> Result<Array> {
         let (axis, size) = self.axis("topk", axis)?;
         if !(0..=size).contains(&k) {
@@ -127,6 +177,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the array has more elements than an axis can have.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.sort_all()?.to_vec::<i32>()?, [0, 1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn sort_all(&self) -> Result<Array> {
         if self.flat_size("sort_all")? == 0 {
             return Array::zeros(&[0], self.dtype());
@@ -143,6 +203,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the array has more elements than an axis can have.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.argsort_all()?.to_vec::<u32>()?, [3, 1, 2, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn argsort_all(&self) -> Result<Array> {
         if self.flat_size("argsort_all")? == 0 {
             return Array::zeros(&[0], Dtype::Uint32);
@@ -160,6 +230,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Index`] when `kth` is outside `-size..size`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.partition_all(1)?.to_vec::<i32>()?[1], 1);
+    /// # Ok(()) }
+    /// ```
     pub fn partition_all(&self, kth: i32) -> Result<Array> {
         let kth = position("partition_all", kth, self.flat_size("partition_all")?)?;
         // SAFETY: op contract.
@@ -175,6 +255,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Index`] when `kth` is outside `-size..size`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.argpartition_all(2)?.to_vec::<u32>()?[2], 2);
+    /// # Ok(()) }
+    /// ```
     pub fn argpartition_all(&self, kth: i32) -> Result<Array> {
         let kth = position("argpartition_all", kth, self.flat_size("argpartition_all")?)?;
         // SAFETY: op contract.
@@ -191,6 +281,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `k` is outside `0..=size`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.topk_all(2)?.sort(0)?.to_vec::<i32>()?, [2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn topk_all(&self, k: i32) -> Result<Array> {
         let size = self.flat_size("topk_all")?;
         if !(0..=size).contains(&k) {
@@ -213,6 +313,18 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when this array has not exactly one axis.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Side};
+    ///
+    /// let x = Array::from_slice(&[1.0f32, 2.0, 2.0, 3.0], &[4])?;
+    /// let values = Array::from_slice(&[2.0f32, 9.0], &[2])?;
+    /// assert_eq!(x.searchsorted(&values, Side::Left)?.to_vec::<u32>()?, [1, 4]);
+    /// assert_eq!(x.searchsorted(&values, Side::Right)?.to_vec::<u32>()?, [3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn searchsorted(&self, values: &Array, side: Side) -> Result<Array> {
         if self.ndim() != 1 {
             let message = format!("expected a sequence of one axis, found shape {:?}", self.shape());
