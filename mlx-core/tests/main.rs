@@ -9,6 +9,7 @@ mod create;
 mod custom;
 mod fast;
 mod golden;
+mod graph;
 mod index;
 mod io;
 mod linalg;

@@ -8,7 +8,7 @@ use crate::cpu::elementwise::{Arithmetic, arithmetic};
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
-use crate::ops::node::{binary, unary};
+use crate::ops::node::{binary, example, unary};
 use crate::ops::{opt, optional_float, where_};
 use crate::{Array, Dtype};
 
@@ -575,10 +575,15 @@ fn weak_int(op: &'static str, array: &Array, value: i32) -> Result<Array> {
 }
 
 macro_rules! operator {
-    ($($trait:ident $method:ident $f:ident $what:literal $($kernel:ident)?),* $(,)?) => {$(
+    ($($trait:ident $method:ident $f:ident $what:literal $example:literal $($kernel:ident)?),* $(,)?) => {$(
         impl $trait for &Array {
             type Output = Result<Array>;
             #[doc = concat!($what, ", with broadcasting. Dtype: promoted. Source: `", stringify!($f), "`.")]
+            ///
+            #[doc = example!(concat!(
+                "let (x, y) = (Array::from_slice(&[6.0f32, 1.0], &[2])?, Array::scalar(2.0f32)?);\n",
+                $example
+            ))]
             fn $method(self, other: &Array) -> Result<Array> {
                 $(if let Some(result) = arithmetic(Arithmetic::$kernel, self, other) {
                     return result;
@@ -621,10 +626,14 @@ macro_rules! operator {
 }
 
 operator! {
-    Add add mlx_add "Sum" Add,
-    Sub sub mlx_subtract "Difference",
-    Mul mul mlx_multiply "Product" Multiply,
-    Div div mlx_divide "Quotient; of integers in float32",
+    Add add mlx_add "Sum"
+        "assert_eq!((&x + &y)?.to_vec::<f32>()?, [8.0, 3.0]);\nassert_eq!((&x + 1.5)?.to_vec::<f32>()?, [7.5, 2.5]);" Add,
+    Sub sub mlx_subtract "Difference"
+        "assert_eq!((&x - &y)?.to_vec::<f32>()?, [4.0, -1.0]);",
+    Mul mul mlx_multiply "Product"
+        "assert_eq!((&x * &y)?.to_vec::<f32>()?, [12.0, 2.0]);" Multiply,
+    Div div mlx_divide "Quotient; of integers in float32"
+        "assert_eq!((&x / &y)?.to_vec::<f32>()?, [3.0, 0.5]);",
 }
 
 impl Neg for &Array {

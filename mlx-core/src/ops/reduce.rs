@@ -23,7 +23,7 @@ fn fresh(array: &Array) -> Result<Cow<'_, Array>> {
 
 /// A reduction in its three forms: one axis, several, all.
 macro_rules! reduction {
-    (dtype $dtype:literal, empty $empty:literal; $($(#[$doc:meta])* $one:ident $several:ident $all:ident
+    (dtype $dtype:literal, empty $empty:literal, none $none:literal; $($(#[$doc:meta])* $one:ident $several:ident $all:ident
         => $f_one:ident $f_several:ident $f_all:ident $(through $over:ident)?
         ($x:tt gives $rows:tt and $total:literal)),* $(,)?) => {$(
         $(#[$doc])*
@@ -54,7 +54,7 @@ macro_rules! reduction {
 
         #[doc = concat!("[`Array::", stringify!($one), "`] over several axes together.")]
         ///
-        /// - shape: without `axes`, or with length 1 there when `keepdims`; no axes leave it as it is
+        #[doc = concat!("- shape: without `axes`, or with length 1 there when `keepdims`; no axes ", $none)]
         #[doc = concat!("- dtype: ", $dtype)]
         #[doc = concat!("- source: `", stringify!($f_several), "`")]
         ///
@@ -211,23 +211,23 @@ macro_rules! place {
 
 impl Array {
     reduction! {
-        dtype "kept; bool, int8 and int16 give int32, uint8 and uint16 give uint32", empty "the sum is 0";
+        dtype "kept; bool, int8 and int16 give int32, uint8 and uint16 give uint32", empty "the sum is 0", none "leave it as it is";
         /// Sum.
         sum sum_axes sum_all => mlx_sum_axis mlx_sum_axes mlx_sum
             ([1.0f32, 2.0, 3.0, 4.0] gives [3.0f32, 7.0] and 10.0f32),
     }
     reduction! {
-        dtype "kept; bool, int8 and int16 give int32, uint8 and uint16 give uint32", empty "the product is 1";
+        dtype "kept; bool, int8 and int16 give int32, uint8 and uint16 give uint32", empty "the product is 1", none "leave it as it is";
         /// Product.
         prod prod_axes prod_all => mlx_prod_axis mlx_prod_axes mlx_prod
             ([1.0f32, 2.0, 3.0, 4.0] gives [2.0f32, 12.0] and 24.0f32),
     }
-    reduction! { dtype "floating and complex64, kept; others give float32", empty "the mean is NaN";
+    reduction! { dtype "floating and complex64, kept; others give float32", empty "the mean is NaN", none "leave it as it is";
         /// Mean.
         mean mean_axes mean_all => mlx_mean_axis mlx_mean_axes mlx_mean
             ([1.0f32, 2.0, 3.0, 4.0] gives [1.5f32, 3.5] and 2.5f32),
     }
-    reduction! { dtype "any, kept", empty "an error, unless the result is empty too";
+    reduction! { dtype "any, kept", empty "an error, unless the result is empty too", none "leave it as it is";
         /// Largest; NaN if there is one.
         max max_axes max_all => mlx_max_axis mlx_max_axes mlx_max
             ([1.0f32, 2.0, 3.0, 4.0] gives [2.0f32, 4.0] and 4.0f32),
@@ -235,28 +235,28 @@ impl Array {
         min min_axes min_all => mlx_min_axis mlx_min_axes mlx_min
             ([1.0f32, 2.0, 3.0, 4.0] gives [1.0f32, 3.0] and 1.0f32),
     }
-    reduction! { dtype "any; gives bool", empty "true";
+    reduction! { dtype "any; gives bool", empty "true", none "leave it as it is";
         /// Whether all are true, which means not zero.
         all all_axes all_all => mlx_all_axis mlx_all_axes mlx_all
             ([true, true, true, false] gives [true, false] and false),
     }
-    reduction! { dtype "any; gives bool", empty "false";
+    reduction! { dtype "any; gives bool", empty "false", none "leave it as it is";
         /// Whether any is true, which means not zero.
         any any_axes any_all => mlx_any_axis mlx_any_axes mlx_any
             ([false, false, true, false] gives [false, true] and true),
     }
-    reduction! { dtype "floating and complex64, kept; others give float32", empty "an error";
+    reduction! { dtype "floating and complex64, kept; others give float32", empty "an error", none "leave it as it is";
         /// `ln Σ eˣ` without overflow.
         logsumexp logsumexp_axes logsumexp_all => mlx_logsumexp_axis mlx_logsumexp_axes mlx_logsumexp
             through LogSumExp
             ([0.0f32, 0.0, 1000.0, 1000.0] gives [0.6931472f32, 1000.6931] and 1000.6931f32),
     }
-    reduction! { dtype "floating, kept; others give float32", empty "an error";
+    reduction! { dtype "floating, kept; others give float32", empty "an error", none "are an error";
         /// Median; of an even number of elements the mean of the middle two; NaN if there is one.
         median median_axes median_all => mlx_median_axis mlx_median_axes mlx_median
             ([1.0f32, 2.0, 3.0, 4.0] gives [1.5f32, 3.5] and 2.5f32),
     }
-    reduction! { dtype "any; gives an integer", empty "0";
+    reduction! { dtype "any; gives int32", empty "0", none "leave it as it is";
         /// How many are not zero.
         count_nonzero count_nonzero_axes count_nonzero_all
             => mlx_count_nonzero_axis mlx_count_nonzero_axes mlx_count_nonzero
@@ -403,15 +403,13 @@ impl Array {
             return Err(Error::argument(op, "axis2", format!("{axis2} is the same as axis1")));
         }
         let offset = within(offset, self.shape()[first], self.shape()[second]);
-        if offset == -self.shape()[first] || offset == self.shape()[second] {
+        if self.size() == 0 || offset == -self.shape()[first] || offset == self.shape()[second] {
             let kept = self.shape().iter().enumerate().filter(|&(axis, _)| axis != first && axis != second);
             return Array::zeros(&kept.map(|(_, &dim)| dim).collect::<Vec<_>>(), sum_dtype(dtype));
         }
         // SAFETY: op contract.
         unsafe {
-            call!(
-                Array = mlx_trace_axes(fresh(self)?.as_raw(), offset, axis1, axis2, dtype.to_raw(), stream())
-            )
+            call!(Array = mlx_trace_axes(self.as_raw(), offset, axis1, axis2, dtype.to_raw(), stream()))
         }
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Ops that move elements, or only change how they are laid out.
 
-use std::borrow::Cow;
 use std::ffi::CStr;
 
 use crate::Array;
@@ -395,7 +394,8 @@ impl Array {
     /// - `padding`: a number is that constant
     /// - shape: `[.., N, ..]` → `[.., before + N + after, ..]`
     /// - dtype: any, kept
-    /// - source: `mlx_pad`, which reflects x one length at a time; where that is more than once, x is indexed instead
+    /// - source: `mlx_pad`; but mirrored elements are taken by index, because its derivative misses some of them, and
+    ///   it takes a step of its own for each length of the array
     ///
     /// # Errors
     /// [`Error::Argument`] when there is not one pair an axis, a width is negative, or an axis of length 0 is to be
@@ -414,15 +414,10 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn pad(&self, widths: &[(i32, i32)], padding: impl Into<Padding>) -> Result<Array> {
-        let (op, padding) = ("pad", padding.into());
-        let folded = self.check_padding(op, widths, padding)?;
-        let mut x = Cow::Borrowed(self);
-        let mut widths = Cow::Borrowed(widths);
-        for axis in folded {
-            let (before, after) = widths[axis];
-            let places = padding.places(self.shape()[axis], before, after)?;
-            x = Cow::Owned(x.take(&places, i32::try_from(axis).unwrap_or(i32::MAX))?);
-            widths.to_mut()[axis] = (0, 0);
+        let padding = padding.into();
+        self.check_padding("pad", widths, padding)?;
+        if matches!(padding, Padding::Reflect | Padding::Symmetric) {
+            return self.mirrored(widths, padding);
         }
         let axes: Vec<i32> = (0..).take(widths.len()).collect();
         let (before, after): (Vec<i32>, Vec<i32>) = widths.iter().copied().unzip();
@@ -431,7 +426,7 @@ impl Array {
         unsafe {
             call!(
                 Array = mlx_pad(
-                    x.as_raw(),
+                    self.as_raw(),
                     axes.as_ptr(),
                     axes.len(),
                     before.as_ptr(),
@@ -470,8 +465,9 @@ impl Array {
     pub fn pad_symmetric(&self, width: i32, padding: impl Into<Padding>) -> Result<Array> {
         let padding = padding.into();
         let widths = vec![(width, width); self.ndim()];
-        if !self.check_padding("pad_symmetric", &widths, padding)?.is_empty() {
-            return self.pad(&widths, padding);
+        self.check_padding("pad_symmetric", &widths, padding)?;
+        if matches!(padding, Padding::Reflect | Padding::Symmetric) {
+            return self.mirrored(&widths, padding);
         }
         let value = Array::constant(padding.value(), self.dtype())?;
         // SAFETY: op contract. The mode is a NUL-terminated constant.
@@ -488,14 +484,24 @@ impl Array {
         }
     }
 
-    /// Refuses what cannot be padded, and gives the axes along which x is reflected more than once.
-    fn check_padding(&self, op: &'static str, widths: &[(i32, i32)], padding: Padding) -> Result<Vec<usize>> {
+    /// x between its mirror images, by index.
+    fn mirrored(&self, widths: &[(i32, i32)], padding: Padding) -> Result<Array> {
+        let mut x = self.clone();
+        for (axis, &(before, after)) in (0..).zip(widths) {
+            if (before, after) != (0, 0) {
+                x = x.take(&padding.places(x.dim(axis)?, before, after)?, axis)?;
+            }
+        }
+        Ok(x)
+    }
+
+    /// Refuses what cannot be padded.
+    fn check_padding(&self, op: &'static str, widths: &[(i32, i32)], padding: Padding) -> Result<()> {
         if widths.len() != self.ndim() {
             let message = format!("expected {} pairs, found {}", self.ndim(), widths.len());
             return Err(Error::argument(op, "widths", message));
         }
         let mut shape = Vec::with_capacity(widths.len());
-        let mut folded = Vec::new();
         for (axis, (&dim, &(before, after))) in self.shape().iter().zip(widths).enumerate() {
             if before < 0 || after < 0 {
                 return Err(Error::argument(op, "widths", format!("must not be negative, found {widths:?}")));
@@ -504,21 +510,12 @@ impl Array {
                 let message = format!("axis {axis} has no element to take, and no room for {widths:?}");
                 return Err(Error::argument(op, "widths", message));
             }
-            let most = match padding {
-                Padding::Constant(_) | Padding::Edge => i32::MAX,
-                Padding::Reflect => (dim - 1).max(0),
-                Padding::Symmetric => dim,
-            };
-            if before.max(after) > most {
-                folded.push(axis);
-            }
             let padded = dim.checked_add(before).and_then(|dim| dim.checked_add(after));
             shape.push(
                 padded.ok_or_else(|| Error::shape(op, format!("{dim} + {before} + {after} is too long")))?,
             );
         }
-        fits(op, &shape, self.dtype())?;
-        Ok(folded)
+        fits(op, &shape, self.dtype())
     }
 
     /// x moved along `axis` by `shift`, what leaves at one end coming back at the other.
@@ -624,7 +621,7 @@ impl Array {
     ///
     /// - shape: kept
     /// - dtype: any, kept
-    /// - source: `mlx_flip_axis`
+    /// - source: `mlx_flip_axis`, of which the derivative is 0 along an axis of length 1; such ones stay as they are
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
@@ -639,7 +636,9 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn flip(&self, axis: i32) -> Result<Array> {
-        axis_of("flip", axis, self.ndim())?;
+        if length("flip", self, axis)? < 2 {
+            return Ok(self.clone());
+        }
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flip_axis(self.as_raw(), axis, stream())) }
     }
@@ -648,7 +647,7 @@ impl Array {
     ///
     /// - shape: kept
     /// - dtype: any, kept
-    /// - source: `mlx_flip_axes`
+    /// - source: `mlx_flip_axes`, of which the derivative is 0 along an axis of length 1; such ones stay as they are
     ///
     /// # Errors
     /// [`Error::Argument`] when an axis is out of range.
@@ -663,9 +662,13 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn flip_axes(&self, axes: &[i32]) -> Result<Array> {
+        let mut long = Vec::with_capacity(axes.len());
         for &axis in axes {
-            axis_of("flip_axes", axis, self.ndim())?;
+            if length("flip_axes", self, axis)? > 1 {
+                long.push(axis);
+            }
         }
+        let axes = long;
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flip_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
     }
@@ -674,7 +677,7 @@ impl Array {
     ///
     /// - shape: kept
     /// - dtype: any, kept
-    /// - source: `mlx_flip`
+    /// - source: `mlx_flip`, or [`Array::flip_axes`] where an axis has length 1
     ///
     /// # Errors
     /// [`Error::Mlx`] when the library fails.
@@ -689,6 +692,10 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn flip_all(&self) -> Result<Array> {
+        if self.shape().contains(&1) {
+            let axes: Vec<i32> = (0..).take(self.ndim()).collect();
+            return self.flip_axes(&axes);
+        }
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flip(self.as_raw(), stream())) }
     }

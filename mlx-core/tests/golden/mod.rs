@@ -4,13 +4,27 @@
 //! A family is a file of cases, written by the generator of its name, and a Rust file that makes the same calls.
 //! `cases.py` says what is in a case.
 
+mod compare;
+mod create;
+mod elementwise;
+mod reduce;
+mod shape;
+mod sort;
+
 use std::fmt::Write as _;
 
 use mlx_core::{Array, Complex64, Dtype, Result, bf16, f16, step, transform};
 use serde_json::Value;
 
 /// Every family with its cases.
-const FAMILIES: &[(&str, &str, Run)] = &[];
+const FAMILIES: &[(&str, &str, Run)] = &[
+    ("compare", include_str!("compare.json"), compare::run),
+    ("create", include_str!("create.json"), create::run),
+    ("elementwise", include_str!("elementwise.json"), elementwise::run),
+    ("reduce", include_str!("reduce.json"), reduce::run),
+    ("shape", include_str!("shape.json"), shape::run),
+    ("sort", include_str!("sort.json"), sort::run),
+];
 
 /// Makes the call that an op's name and parameters stand for.
 pub(crate) type Run = fn(&str, &[Array], &Params) -> Result<Vec<Array>>;
