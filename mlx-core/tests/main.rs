@@ -10,6 +10,7 @@ mod custom;
 mod fast;
 mod golden;
 mod graph;
+mod hostile;
 mod index;
 mod io;
 mod linalg;
