@@ -83,6 +83,7 @@ const UNARY: &[(&str, Unary, &[f32], &[f64])] = &[
     ("conjugate", Array::conjugate, &[-1.5, -0.5, 0.25, 2.0], &[-1.5, -0.5, 0.25, 2.0]),
     ("stop_gradient", Array::stop_gradient, &[-1.5, -0.5, 0.25, 2.0], &[-1.5, -0.5, 0.25, 2.0]),
     ("negative", Array::negative, &[-1.5, -0.5, 0.25, 2.0], &[1.5, 0.5, -0.25, -2.0]),
+    ("positive", Array::positive, &[-1.5, -0.5, 0.25, 2.0], &[-1.5, -0.5, 0.25, 2.0]),
     ("abs", Array::abs, &[-1.5, -0.5, 0.25, 2.0], &[1.5, 0.5, 0.25, 2.0]),
     ("real", Array::real, &[-1.5, -0.5, 0.25, 2.0], &[-1.5, -0.5, 0.25, 2.0]),
     ("imag", Array::imag, &[-1.5, -0.5, 0.25, 2.0], &[0.0, 0.0, 0.0, 0.0]),
@@ -209,6 +210,7 @@ fn integers_become_float32_where_the_result_is_not_whole() {
         "conjugate",
         "stop_gradient",
         "negative",
+        "positive",
         "abs",
         "real",
         "imag",
@@ -547,4 +549,47 @@ fn failed_ops_leave_the_next_ones_alone() {
     }
     let joined = concatenate(&[&x, &x], 0);
     check("concatenate", joined, Dtype::Float32, &[4], &[1.0, 2.0, 1.0, 2.0]);
+}
+
+#[test]
+fn eight_bit_floats_come_back_from_every_float() {
+    // 1.0625 lies in the middle between two and goes to the even one; float64 is no wider on the way.
+    let (x, bytes) =
+        ([1.0, -2.5, 448.0, 1000.0, 0.0, 1.0625], [0x38, 0xc2, 0x7e, 0x7e, 0, 0x38].map(f64::from));
+    let back = [1.0, -2.5, 448.0, 448.0, 0.0, 1.0];
+    for dtype in [Dtype::Float16, Dtype::Bfloat16, Dtype::Float32, Dtype::Float64] {
+        let packed = vector(&x).astype(dtype).unwrap().to_fp8().unwrap();
+        check("to_fp8", Ok(packed.clone()), Dtype::Uint8, &[6], &bytes);
+        check("from_fp8", packed.from_fp8(dtype), dtype, &[6], &back);
+        check("empty", vector(&[]).astype(dtype).unwrap().to_fp8(), Dtype::Uint8, &[0], &[]);
+    }
+    let every: Vec<i64> = (0..256).collect();
+    for dtype in [Dtype::Float32, Dtype::Float64] {
+        let read = values(&whole(&every, Dtype::Uint8).from_fp8(dtype).unwrap());
+        // All but the two that others read as NaN.
+        for (byte, value) in (0u32..256).zip(read).filter(|(byte, _)| byte & 0x7f != 0x7f) {
+            let (exponent, mantissa) = (byte >> 3 & 15, f64::from(byte & 7));
+            let magnitude = match exponent {
+                0 => mantissa / 512.0,
+                _ => (1.0 + mantissa / 8.0) * 2f64.powi(i32::try_from(exponent).unwrap() - 7),
+            };
+            assert_eq!(value, if byte > 127 { -magnitude } else { magnitude }, "{byte:#x}");
+        }
+    }
+    for dtype in INTEGERS.into_iter().chain([Dtype::Bool, Dtype::Complex64]) {
+        refused("to_fp8", Array::ones(&[2], dtype).unwrap().to_fp8(), "floating");
+        refused("from_fp8", whole(&[1], Dtype::Uint8).from_fp8(dtype), "floating");
+        if dtype != Dtype::Uint8 {
+            refused("from_fp8", Array::ones(&[2], dtype).unwrap().from_fp8(Dtype::Float32), "uint8");
+        }
+    }
+}
+
+#[test]
+fn derivative_of_divmod_is_that_of_the_remainder() {
+    let both = |x: &[Array]| x[0].divmod(&x[1]).map(|(quotient, rest)| vec![quotient, rest]);
+    let (x, y, one) = (vector(&[7.5, -7.5]), vector(&[2.0, 2.0]), vector(&[1.0, 1.0]));
+    let (_, grads) = mlx_core::transform::vjp(both, &[x, y], &[one.clone(), one]).unwrap();
+    check("by the dividend", Ok(grads[0].clone()), Dtype::Float32, &[2], &[1.0, 1.0]);
+    check("by the divisor", Ok(grads[1].clone()), Dtype::Float32, &[2], &[-3.0, 4.0]);
 }

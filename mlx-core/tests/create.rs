@@ -200,3 +200,62 @@ fn triangles_are_cut_at_any_diagonal() {
         refused("triu", vector.triu(0), "two axes");
     }
 }
+
+#[test]
+fn like_takes_the_shape_alone_with_a_dtype() {
+    for dtype in Dtype::ALL {
+        let x = Array::ones(&[2, 3], Dtype::Bfloat16).unwrap().transpose().unwrap();
+        check("zeros", x.zeros_like_dtype(dtype), dtype, &[3, 2], &[0.0; 6]);
+        check("ones", x.ones_like_dtype(dtype), dtype, &[3, 2], &[1.0; 6]);
+        check("full", x.full_like_dtype(1.0, dtype), dtype, &[3, 2], &[1.0; 6]);
+    }
+    let x = vector(&[1.0]);
+    check("saturates", x.full_like_dtype(1e9, Dtype::Uint8), Dtype::Uint8, &[1], &[255.0]);
+    check("saturates", x.full_like_dtype(f64::NAN, Dtype::Int32), Dtype::Int32, &[1], &[0.0]);
+    // The largest that fits as bytes; twice as long it does not, and as complex numbers it is eight times as long.
+    let one = Array::scalar(true).unwrap();
+    let long = (0..30).map_while(|n| one.broadcast_to(&[1 << n, 1 << 30]).ok()).last().unwrap();
+    refused("zeros", long.zeros_like_dtype(Dtype::Complex64), "memory limit");
+    refused("ones", long.ones_like_dtype(Dtype::Complex64), "memory limit");
+    refused("full", long.full_like_dtype(1.0, Dtype::Complex64), "memory limit");
+}
+
+#[test]
+fn windows_are_symmetric_and_of_any_length() {
+    type Window = fn(i32) -> Result<Array>;
+    let windows: [(&str, Window, f64); 4] = [
+        ("bartlett", Array::bartlett, 0.0),
+        ("blackman", Array::blackman, 0.0),
+        ("hamming", Array::hamming, 0.08),
+        ("hanning", Array::hanning, 0.0),
+    ];
+    for (name, window, end) in windows {
+        check(name, window(0), Dtype::Float32, &[0], &[]);
+        check(name, window(1), Dtype::Float32, &[1], &[1.0]);
+        check(name, window(2), Dtype::Float32, &[2], &[end, end]);
+        check(name, window(3), Dtype::Float32, &[3], &[end, 1.0, end]);
+        let many = window(1001).unwrap();
+        assert!(many.allclose(&many.flip(0).unwrap(), 1e-4, 1e-5, false).unwrap().item::<bool>().unwrap());
+        for n in [-1, i32::MIN] {
+            refused(name, window(n), "negative");
+        }
+    }
+}
+
+#[test]
+fn linspace_without_its_end_stops_one_step_short() {
+    let open = |count, dtype| Array::linspace_open(0.0, 2.0, count, dtype);
+    check("open", open(4, Dtype::Float32), Dtype::Float32, &[4], &[0.0, 0.5, 1.0, 1.5]);
+    check("whole", open(4, Dtype::Int32), Dtype::Int32, &[4], &[0.0, 0.0, 1.0, 1.0]);
+    check("one", open(1, Dtype::Bfloat16), Dtype::Bfloat16, &[1], &[0.0]);
+    check("none", open(0, Dtype::Float64), Dtype::Float64, &[0], &[]);
+    for count in [-1, i32::MIN] {
+        refused("linspace_open", open(count, Dtype::Float32), "count");
+    }
+    for bound in [f64::NAN, f64::INFINITY, f64::MAX] {
+        for dtype in Dtype::ALL {
+            Array::linspace_open(bound, 1.0, 3, dtype).unwrap().eval().unwrap();
+            Array::linspace(0.0, bound, 3, dtype).unwrap().eval().unwrap();
+        }
+    }
+}

@@ -11,6 +11,8 @@ mod custom;
 mod fast;
 mod fft;
 mod golden;
+mod graph;
+mod hostile;
 mod index;
 mod io;
 mod linalg;

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as they do")]
 
-use mlx_core::{Array, Complex64, Dtype, Result};
+use mlx_core::{Array, Complex64, Dtype, Result, Scan};
 
 use crate::arith::{check, refused, vector, whole};
 
@@ -276,10 +276,15 @@ fn softmax_is_stable_and_sums_to_one() {
     assert!(Array::scalar(1.0f32).unwrap().softmax(0).is_err());
 }
 
-type Scan = fn(&Array, i32, bool, bool) -> Result<Array>;
+const FORWARD: Scan = Scan { reverse: false, inclusive: true };
+const BACKWARD: Scan = Scan { reverse: true, inclusive: true };
+const EXCLUSIVE: Scan = Scan { reverse: false, inclusive: false };
+const BACKWARD_EXCLUSIVE: Scan = Scan { reverse: true, inclusive: false };
+
+type ScanOp = fn(&Array, i32, Scan) -> Result<Array>;
 
 /// Each with its values for `[1, 3, 2]`: inclusive, and in reverse.
-const SCANS: [(&str, Scan, [f64; 3], [f64; 3]); 5] = [
+const SCANS: [(&str, ScanOp, [f64; 3], [f64; 3]); 5] = [
     ("cumsum", Array::cumsum, [1.0, 4.0, 6.0], [6.0, 5.0, 2.0]),
     ("cumprod", Array::cumprod, [1.0, 3.0, 6.0], [6.0, 6.0, 2.0]),
     ("cummax", Array::cummax, [1.0, 3.0, 3.0], [3.0, 3.0, 2.0]),
@@ -297,32 +302,40 @@ fn scans_run_either_way_along_any_axis() {
     for (name, scan, forward, backward) in SCANS {
         for dtype in [Dtype::Float32, Dtype::Float16, Dtype::Bfloat16] {
             let x = vector(&[1.0, 3.0, 2.0]).astype(dtype).unwrap();
-            check(name, scan(&x, 0, false, true), dtype, &[3], &forward);
-            check(name, scan(&x, -1, true, true), dtype, &[3], &backward);
+            check(name, scan(&x, 0, FORWARD), dtype, &[3], &forward);
+            check(name, scan(&x, -1, BACKWARD), dtype, &[3], &backward);
             let column = x.reshape(&[3, 1]).unwrap();
-            check(name, scan(&column, 0, false, true), dtype, &[3, 1], &forward);
-            check(name, scan(&column.transpose().unwrap(), 1, false, true), dtype, &[1, 3], &forward);
+            check(name, scan(&column, 0, FORWARD), dtype, &[3, 1], &forward);
+            check(name, scan(&column.transpose().unwrap(), 1, FORWARD), dtype, &[1, 3], &forward);
         }
         let x = whole(&[1, 3, 2], Dtype::Int32);
         let of_whole = if name == "logcumsumexp" { Dtype::Float32 } else { Dtype::Int32 };
-        check(name, scan(&x, 0, false, true), of_whole, &[3], &forward);
-        assert_eq!(scan(&x, 0, false, false).unwrap().shape(), [3]);
+        check(name, scan(&x, 0, FORWARD), of_whole, &[3], &forward);
+        assert_eq!(scan(&x, 0, EXCLUSIVE).unwrap().shape(), [3]);
         for axis in [1, -2, i32::MAX, i32::MIN] {
-            refused(name, scan(&x, axis, false, true), "out of range");
+            refused(name, scan(&x, axis, FORWARD), "out of range");
         }
-        refused(name, scan(&Array::scalar(1.0f32).unwrap(), 0, false, true), "out of range");
+        refused(name, scan(&Array::scalar(1.0f32).unwrap(), 0, FORWARD), "out of range");
+    }
+    let all: [fn(&Array, Scan) -> Result<Array>; 5] = [
+        Array::cumsum_all,
+        Array::cumprod_all,
+        Array::cummax_all,
+        Array::cummin_all,
+        Array::logcumsumexp_all,
+    ];
+    for ((name, _, forward, backward), scan) in SCANS.into_iter().zip(all) {
+        let x = vector(&[1.0, 2.0, 3.0, 0.0, 2.0, 0.0]).reshape(&[3, 2]).unwrap();
+        let x = x.slice_axis(1, 0, 1).unwrap();
+        check(name, scan(&x, Scan::default()), Dtype::Float32, &[3], &forward);
+        check(name, scan(&x.transpose().unwrap(), BACKWARD), Dtype::Float32, &[3], &backward);
+        assert_eq!(scan(&Array::scalar(1.0f32).unwrap(), FORWARD).unwrap().shape(), [1]);
     }
     let x = vector(&[1.0, 3.0, 2.0]);
-    check("exclusive", x.cumsum(0, false, false), Dtype::Float32, &[3], &[0.0, 1.0, 4.0]);
-    check("exclusive", x.cumsum(0, true, false), Dtype::Float32, &[3], &[5.0, 2.0, 0.0]);
-    check("exclusive", x.cumprod(0, false, false), Dtype::Float32, &[3], &[1.0, 1.0, 3.0]);
-    check(
-        "bool",
-        whole(&[1, 1, 0], Dtype::Bool).cumsum(0, false, true),
-        Dtype::Int32,
-        &[3],
-        &[1.0, 2.0, 2.0],
-    );
+    check("exclusive", x.cumsum(0, EXCLUSIVE), Dtype::Float32, &[3], &[0.0, 1.0, 4.0]);
+    check("exclusive", x.cumsum(0, BACKWARD_EXCLUSIVE), Dtype::Float32, &[3], &[5.0, 2.0, 0.0]);
+    check("exclusive", x.cumprod(0, EXCLUSIVE), Dtype::Float32, &[3], &[1.0, 1.0, 3.0]);
+    check("bool", whole(&[1, 1, 0], Dtype::Bool).cumsum(0, FORWARD), Dtype::Int32, &[3], &[1.0, 2.0, 2.0]);
 }
 
 #[test]
@@ -337,12 +350,88 @@ fn scans_of_nothing_are_empty() {
             for shape in [&[0][..], &[2, 0, 3]] {
                 for axis in 0..i32::try_from(shape.len()).unwrap() {
                     let empty = Array::zeros(shape, dtype).unwrap();
-                    check(name, scan(&empty, axis, false, true), expected, shape, &[]);
-                    check(name, scan(&empty, axis, true, false), expected, shape, &[]);
+                    check(name, scan(&empty, axis, FORWARD), expected, shape, &[]);
+                    check(name, scan(&empty, axis, BACKWARD_EXCLUSIVE), expected, shape, &[]);
                 }
-                let one = scan(&Array::ones(&[1], dtype).unwrap(), 0, false, true).unwrap();
+                let one = scan(&Array::ones(&[1], dtype).unwrap(), 0, FORWARD).unwrap();
                 assert_eq!(one.dtype(), expected, "{name} of {dtype}");
             }
         }
+    }
+}
+
+#[test]
+fn flattened_scans_of_nothing_are_empty() {
+    for dtype in Dtype::ALL {
+        let whole = dtype.is_integer() || dtype == Dtype::Bool;
+        let sum = if dtype == Dtype::Bool { Dtype::Int32 } else { dtype };
+        let floating = if whole { Dtype::Float32 } else { dtype };
+        for shape in [&[0][..], &[2, 0, 3]] {
+            let empty = Array::zeros(shape, dtype).unwrap();
+            for scan in [FORWARD, BACKWARD_EXCLUSIVE] {
+                check("cumsum_all", empty.cumsum_all(scan), sum, &[0], &[]);
+                check("cumprod_all", empty.cumprod_all(scan), dtype, &[0], &[]);
+                check("cummax_all", empty.cummax_all(scan), dtype, &[0], &[]);
+                check("cummin_all", empty.cummin_all(scan), dtype, &[0], &[]);
+                check("logcumsumexp_all", empty.logcumsumexp_all(scan), floating, &[0], &[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn differences_end_where_nothing_is_left() {
+    let x = vector(&[1.0, 4.0, 9.0, 16.0]);
+    check("diff", x.diff(1, 0), Dtype::Float32, &[3], &[3.0, 5.0, 7.0]);
+    check("diff", x.diff(2, -1), Dtype::Float32, &[2], &[2.0, 2.0]);
+    check("diff", x.diff(0, 0), Dtype::Float32, &[4], &[1.0, 4.0, 9.0, 16.0]);
+    let table = x.reshape(&[2, 2]).unwrap();
+    check("strided", table.transpose().unwrap().diff(1, 1), Dtype::Float32, &[2, 1], &[8.0, 12.0]);
+    for n in [4, 5, i32::MAX] {
+        check("diff", x.diff(n, 0), Dtype::Float32, &[0], &[]);
+        check("diff", table.diff(n, 0), Dtype::Float32, &[0, 2], &[]);
+    }
+    for n in [0, 1, i32::MAX] {
+        check("empty", Array::zeros(&[0, 3], Dtype::Int8).unwrap().diff(n, 0), Dtype::Int8, &[0, 3], &[]);
+    }
+    check("empty", Array::zeros(&[0, 3], Dtype::Int8).unwrap().diff(1, 1), Dtype::Int8, &[0, 2], &[]);
+    check("bool", whole(&[1, 0, 0], Dtype::Bool).diff(1, 0), Dtype::Bool, &[2], &[1.0, 0.0]);
+    check("wraps", whole(&[3, 1], Dtype::Uint8).diff(1, 0), Dtype::Uint8, &[1], &[254.0]);
+    for n in [-1, i32::MIN] {
+        refused("diff", x.diff(n, 0), "negative");
+    }
+    for axis in [1, -2, i32::MAX, i32::MIN] {
+        refused("diff", x.diff(1, axis), "out of range");
+    }
+    refused("diff", Array::scalar(1.0f32).unwrap().diff(0, 0), "out of range");
+}
+
+#[test]
+fn traces_of_nothing_end_in_any_layout() {
+    for shape in [[0, 1, 7], [0, 3, 7], [2, 0, 3], [0, 0, 2]] {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1]] {
+            let empty = Array::zeros(&shape, Dtype::Int8).unwrap().transpose_axes(&order).unwrap();
+            let rest = usize::try_from(empty.shape()[2]).unwrap();
+            check("trace", empty.trace(), Dtype::Int32, &empty.shape()[2..], &vec![0.0; rest]);
+            for (axis1, axis2) in [(0, 1), (1, 2), (0, 2), (2, 0)] {
+                for offset in [0, 1, -1, 7, i32::MAX, i32::MIN] {
+                    let trace = empty.trace_axes(offset, axis1, axis2, Dtype::Float32).unwrap();
+                    trace.eval().unwrap();
+                    assert_eq!((trace.ndim(), trace.dtype()), (1, Dtype::Float32));
+                }
+            }
+        }
+    }
+    let x = table();
+    for offset in [3, -2, i32::MAX, i32::MIN] {
+        check("outside", x.trace_axes(offset, 0, 1, Dtype::Int8), Dtype::Int32, &[], &[0.0]);
+    }
+    check("trace", x.trace(), Dtype::Float32, &[], &[5.0]);
+    refused("trace", vector(&[1.0]).trace(), "two axes");
+    refused("trace", Array::scalar(1.0f32).unwrap().trace(), "two axes");
+    refused("trace_axes", x.trace_axes(0, 1, -1, Dtype::Float32), "same");
+    for axis in [2, -3, i32::MAX, i32::MIN] {
+        refused("trace_axes", x.trace_axes(0, 0, axis, Dtype::Float32), "out of range");
+        refused("trace_axes", x.trace_axes(0, axis, 0, Dtype::Float32), "out of range");
     }
 }

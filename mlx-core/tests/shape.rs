@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as they do")]
 
-use mlx_core::{Array, Dtype, Error, Indexing, Result, broadcast_arrays, concatenate, meshgrid, stack};
+use mlx_core::{
+    Array, Dtype, Error, Indexing, Padding, Result, broadcast_arrays, concatenate, concatenate_flat,
+    meshgrid, stack,
+};
 
 use crate::arith::{check, refused, vector, whole};
 
@@ -490,4 +493,175 @@ fn meshgrid_runs_along_rows_or_columns() {
     refused("meshgrid", meshgrid(&[], false, Indexing::Xy), "there are none");
     let long = Array::scalar(1u8).unwrap().broadcast_to(&[1 << 30]).unwrap();
     refused("meshgrid", meshgrid(&[&long, &long], false, Indexing::Ij), "memory limit");
+}
+
+const MODES: [Padding; 4] = [Padding::Constant(0.0), Padding::Edge, Padding::Reflect, Padding::Symmetric];
+
+#[test]
+fn padding_takes_its_elements_from_the_array() {
+    let x = count(&[3]);
+    for (padding, expected) in [
+        (Padding::Constant(7.0), [7.0, 7.0, 0.0, 1.0, 2.0, 7.0]),
+        (Padding::Edge, [0.0, 0.0, 0.0, 1.0, 2.0, 2.0]),
+        (Padding::Reflect, [2.0, 1.0, 0.0, 1.0, 2.0, 1.0]),
+        (Padding::Symmetric, [1.0, 0.0, 0.0, 1.0, 2.0, 2.0]),
+    ] {
+        check("pad", x.pad(&[(2, 1)], padding), Dtype::Int32, &[6], &expected);
+    }
+    let table = count(&[2, 2]).transpose().unwrap();
+    check(
+        "strided",
+        table.pad(&[(1, 0), (0, 1)], Padding::Edge),
+        Dtype::Int32,
+        &[3, 3],
+        &[0.0, 2.0, 2.0, 0.0, 2.0, 2.0, 1.0, 3.0, 3.0],
+    );
+    check(
+        "every side",
+        count(&[1, 1]).pad_symmetric(1, 5.0),
+        Dtype::Int32,
+        &[3, 3],
+        &[5.0, 5.0, 5.0, 5.0, 0.0, 5.0, 5.0, 5.0, 5.0],
+    );
+    for padding in MODES {
+        check("none", x.pad_symmetric(0, padding), Dtype::Int32, &[3], &[0.0, 1.0, 2.0]);
+        check("scalar", Array::scalar(1i32).unwrap().pad_symmetric(9, padding), Dtype::Int32, &[], &[1.0]);
+    }
+}
+
+/// The library would add one length of the array at a time, each in a node of its own.
+#[test]
+fn padding_much_longer_than_the_array_is_one_step() {
+    let side = 1_000_000;
+    for (padding, period) in [(Padding::Reflect, 4usize), (Padding::Symmetric, 6)] {
+        let wide = count(&[3]).pad(&[(side, side)], padding).unwrap().to_vec::<i32>().unwrap();
+        assert_eq!(wide.len(), 2_000_003);
+        assert!(wide.windows(period + 1).all(|part| part[0] == part[period]), "{padding:?}");
+        let one = count(&[1]).pad_symmetric(side, padding).unwrap().to_vec::<i32>().unwrap();
+        assert!(one.iter().all(|&value| value == 0) && one.len() == 2_000_001);
+    }
+    let folded = count(&[2, 3]).pad(&[(3, 0), (1, 1)], Padding::Reflect);
+    let rows = [[4.0, 3.0, 4.0, 5.0, 4.0], [1.0, 0.0, 1.0, 2.0, 1.0]];
+    check(
+        "one of two",
+        folded,
+        Dtype::Int32,
+        &[5, 5],
+        &[rows[0], rows[1], rows[0], rows[1], rows[0]].concat(),
+    );
+}
+
+/// The library's own derivative of mirrored padding leaves elements out.
+#[test]
+fn derivative_of_padding_sums_over_all_copies() {
+    let counted: Vec<f32> = (1..=7).map(|i: i8| f32::from(i)).collect();
+    for (padding, expected) in [
+        (Padding::Constant(0.0), [3.0, 4.0, 5.0]),
+        (Padding::Edge, [6.0, 4.0, 18.0]),
+        (Padding::Reflect, [10.0, 12.0, 6.0]),
+        (Padding::Symmetric, [5.0, 12.0, 11.0]),
+    ] {
+        let pad = move |x: &[Array]| Ok(vec![x[0].pad(&[(2, 2)], padding)?]);
+        let (_, grads) =
+            mlx_core::transform::vjp(pad, &[vector(&[1.0, 2.0, 3.0])], &[vector(&counted)]).unwrap();
+        check("derivative", Ok(grads[0].clone()), Dtype::Float32, &[3], &expected);
+        // Of a sum over everything it says how often each element occurs.
+        let copies = move |x: &[Array]| Ok(vec![x[0].pad(&[(3, 1), (2, 2)], padding)?.sum_all()?]);
+        let (sum, grads) = mlx_core::transform::vjp(
+            copies,
+            &[Array::ones(&[2, 3], Dtype::Float32).unwrap()],
+            &[Array::scalar(1.0f32).unwrap()],
+        )
+        .unwrap();
+        let total = grads[0].sum_all().unwrap();
+        check("copies", Ok(total), Dtype::Float32, &[], &[f64::from(sum[0].item::<f32>().unwrap())]);
+    }
+}
+
+#[test]
+fn padding_that_cannot_be_is_refused() {
+    let x = count(&[2]);
+    for padding in MODES {
+        for widths in [&[(-1, 0)][..], &[(0, i32::MIN)], &[], &[(1, 1), (1, 1)]] {
+            refused("pad", x.pad(widths, padding), "pad: widths");
+        }
+        for width in [i32::MAX, 1 << 30] {
+            assert!(matches!(x.pad_symmetric(width, padding), Err(Error::Shape { .. })));
+        }
+        assert!(matches!(count(&[1, 1]).pad_symmetric(1 << 29, padding), Err(Error::Shape { .. })));
+        refused("pad_symmetric", x.pad_symmetric(-1, padding), "negative");
+        refused("pad_symmetric", x.pad_symmetric(i32::MIN, padding), "negative");
+        let untouched = empty().pad(&[(1, 1), (0, 0), (0, 0)], padding);
+        check("beside an empty axis", untouched, Dtype::Int32, &[4, 0, 3], &[]);
+    }
+    for padding in [Padding::Edge, Padding::Reflect, Padding::Symmetric] {
+        refused("empty", empty().pad(&[(0, 0), (1, 0), (0, 0)], padding), "no element");
+        refused("empty", empty().pad_symmetric(1, padding), "no element");
+    }
+}
+
+#[test]
+fn rolls_and_flips_of_several_axes_are_those_of_each() {
+    let x = count(&[2, 3]);
+    check("roll", x.roll_axes(&[(1, 0), (1, -1)]), Dtype::Int32, &[2, 3], &[5.0, 3.0, 4.0, 2.0, 0.0, 1.0]);
+    check("twice", x.roll_axes(&[(1, 1), (2, 1)]), Dtype::Int32, &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    for (shift, expected) in [
+        (1, [5.0, 0.0, 1.0, 2.0, 3.0, 4.0]),
+        (-1, [1.0, 2.0, 3.0, 4.0, 5.0, 0.0]),
+        // 1 and 4 beyond multiples of 6.
+        (i32::MAX, [5.0, 0.0, 1.0, 2.0, 3.0, 4.0]),
+        (i32::MIN, [2.0, 3.0, 4.0, 5.0, 0.0, 1.0]),
+    ] {
+        check("roll_all", x.roll_all(shift), Dtype::Int32, &[2, 3], &expected);
+    }
+    check("flip_all", x.flip_all(), Dtype::Int32, &[2, 3], &[5.0, 4.0, 3.0, 2.0, 1.0, 0.0]);
+    check("flip_axes", x.flip_axes(&[1, -1]), Dtype::Int32, &[2, 3], &[2.0, 1.0, 0.0, 5.0, 4.0, 3.0]);
+    check("none", x.flip_axes(&[]), Dtype::Int32, &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    let extreme = x.roll_axes(&[(i32::MIN, 0), (i32::MAX, 1)]);
+    check("extreme", extreme, Dtype::Int32, &[2, 3], &[2.0, 0.0, 1.0, 5.0, 3.0, 4.0]);
+    for shift in [0, 1, i32::MIN] {
+        check("empty", empty().roll_all(shift), Dtype::Int32, &[2, 0, 3], &[]);
+        check("empty", empty().roll_axes(&[(shift, 1), (shift, 0)]), Dtype::Int32, &[2, 0, 3], &[]);
+        check("scalar", Array::scalar(4i32).unwrap().roll_all(shift), Dtype::Int32, &[], &[4.0]);
+    }
+    for axis in OUTSIDE {
+        refused("roll_axes", empty().roll_axes(&[(1, 0), (1, axis)]), "out of range");
+        refused("flip_axes", empty().flip_axes(&[0, axis]), "out of range");
+        refused("squeeze_axis", empty().squeeze_axis(axis), "out of range");
+    }
+    refused("squeeze_axis", empty().squeeze_axis(0), "squeeze");
+}
+
+/// The library's own derivative of a reversed axis of length 1 is 0.
+#[test]
+fn derivative_of_a_flip_is_a_flip_along_short_axes_too() {
+    type Flip = fn(&Array) -> Result<Array>;
+    let flips: [(Flip, [f32; 3]); 5] = [
+        (|x| x.flip(0), [1.0, 2.0, 3.0]),
+        (|x| x.flip(-1), [3.0, 2.0, 1.0]),
+        (|x| x.flip_axes(&[0]), [1.0, 2.0, 3.0]),
+        (|x| x.flip_axes(&[0, 1]), [3.0, 2.0, 1.0]),
+        (|x| x.flip_all(), [3.0, 2.0, 1.0]),
+    ];
+    for (flip, expected) in flips {
+        let cotangent = vector(&[1.0, 2.0, 3.0]).reshape(&[1, 3]).unwrap();
+        let function = move |x: &[Array]| Ok(vec![flip(&x[0])?]);
+        let x = Array::ones(&[1, 3], Dtype::Float32).unwrap();
+        let (_, grads) = mlx_core::transform::vjp(function, &[x], &[cotangent]).unwrap();
+        check("flip", Ok(grads[0].clone()), Dtype::Float32, &[1, 3], &expected.map(f64::from));
+    }
+}
+
+#[test]
+fn flattened_forms_stop_at_the_longest_axis() {
+    let long = Array::scalar(true).unwrap().broadcast_to(&[1 << 16, 1 << 15]).unwrap();
+    refused("repeat_all", count(&[2, 2]).repeat_all(i32::MAX), "longer than an axis");
+    refused("repeat_all", count(&[2]).repeat_all(-1), "negative");
+    refused("repeat_all", long.repeat_all(1), "more than an axis");
+    refused("roll_all", long.roll_all(1), "more than an axis");
+    refused("concatenate_flat", concatenate_flat(&[&long]), "longer than an axis");
+    refused("concatenate_flat", concatenate_flat(&[]), "there are none");
+    check("repeat_all", count(&[2, 2]).repeat_all(0), Dtype::Int32, &[0], &[]);
+    let parts = [&count(&[1, 2]), &Array::scalar(9i8).unwrap(), &empty()];
+    check("concatenate_flat", concatenate_flat(&parts), Dtype::Int32, &[3], &[0.0, 1.0, 9.0]);
 }

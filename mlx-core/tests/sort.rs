@@ -170,3 +170,51 @@ fn searchsorted_agrees_with_numpy() {
         assert!(sequence.searchsorted(&a, Side::Left).unwrap_err().to_string().contains("one axis"));
     }
 }
+
+#[test]
+fn flattened_forms_take_any_shape_and_the_empty_one() {
+    let a = Array::from_slice(&[3.0f32, 0.0, 1.0, 5.0, 4.0, 2.0], &[2, 3]).unwrap();
+    for view in [&a, &a.transpose().unwrap(), &a.reshape(&[1, 6, 1]).unwrap()] {
+        assert_eq!(read(&view.sort_all().unwrap()), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(read(&view.topk_all(2).unwrap().sort(0).unwrap()), [4.0, 5.0]);
+        let flat = read(&view.reshape(&[-1]).unwrap());
+        for kth in [0i32, 3, 5, -1, -6] {
+            let place = usize::try_from(kth.rem_euclid(6)).unwrap();
+            assert_eq!(
+                read(&view.partition_all(kth).unwrap())[place],
+                f32::from(u8::try_from(place).unwrap())
+            );
+            let index = indices(&view.argpartition_all(kth).unwrap())[place] as usize;
+            assert_eq!(flat[index], f32::from(u8::try_from(place).unwrap()));
+        }
+        for (i, index) in indices(&view.argsort_all().unwrap()).into_iter().enumerate() {
+            assert_eq!(flat[index as usize], f32::from(u8::try_from(i).unwrap()));
+        }
+    }
+    for kth in [6, -7, i32::MIN, i32::MAX] {
+        assert!(matches!(a.partition_all(kth), Err(Error::Index { size: 6, .. })));
+        assert!(matches!(a.argpartition_all(kth), Err(Error::Index { size: 6, .. })));
+    }
+    for k in [7, -1, i32::MIN, i32::MAX] {
+        assert!(matches!(a.topk_all(k), Err(Error::Argument { argument: "k", .. })));
+    }
+    for shape in [&[0][..], &[0, 3], &[2, 0]] {
+        for dtype in [Dtype::Float32, Dtype::Bfloat16, Dtype::Int8] {
+            let empty = Array::zeros(shape, dtype).unwrap();
+            for (result, wanted) in
+                [(empty.sort_all(), dtype), (empty.argsort_all(), Dtype::Uint32), (empty.topk_all(0), dtype)]
+            {
+                let result = result.unwrap();
+                result.eval().unwrap();
+                assert_eq!((result.shape(), result.dtype()), (&[0][..], wanted));
+            }
+            assert!(empty.partition_all(0).is_err() && empty.argpartition_all(0).is_err());
+        }
+    }
+    let one = Array::scalar(1.0f32).unwrap();
+    assert_eq!((read(&one.sort_all().unwrap()), indices(&one.argsort_all().unwrap())), (vec![1.0], vec![0]));
+    let long = Array::scalar(true).unwrap().broadcast_to(&[1 << 16, 1 << 15]).unwrap();
+    for result in [long.sort_all(), long.argsort_all(), long.partition_all(0), long.topk_all(1)] {
+        assert!(result.unwrap_err().to_string().contains("more than an axis"));
+    }
+}

@@ -4,7 +4,7 @@
 //! Each filter is a threshold on the logits, so tokens of equal logits are kept or dropped together, and the result
 //! depends neither on the order of the vocabulary nor on how a device sorts.
 
-use mlx_core::{Array, where_};
+use mlx_core::{Array, Scan, where_};
 
 use crate::SamplerOptions;
 use crate::error::Result;
@@ -51,8 +51,9 @@ fn top_p_threshold(kept: &Array, candidates: &Array, p: f32) -> Result<Array> {
 fn mass_above(ascending: &Array) -> Result<(Array, Array)> {
     let rows = rows(ascending, f64::NEG_INFINITY)?;
     let exponentials = rows.exp()?;
-    let within = exponentials.cumsum(1, true, false)?;
-    let after = exponentials.sum(1, true)?.cumsum(0, true, false)?;
+    let from_above = Scan { reverse: true, inclusive: false };
+    let within = exponentials.cumsum(1, from_above)?;
+    let after = exponentials.sum(1, true)?.cumsum(0, from_above)?;
     Ok((rows, (&within + &after)?))
 }
 

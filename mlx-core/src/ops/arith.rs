@@ -8,131 +8,142 @@ use crate::cpu::elementwise::{Arithmetic, arithmetic};
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
-use crate::ops::node::{binary, unary};
+use crate::ops::node::{binary, example, unary};
 use crate::ops::{opt, optional_float, where_};
 use crate::{Array, Dtype};
 
 impl Array {
     unary! { shape "kept", dtype "any, kept";
         /// `x²`.
-        square => mlx_square,
+        square => mlx_square ([-1.5f32, 2.0] gives f32 [2.25, 4.0]),
         /// −1, 0 or 1 as x is; of a complex number `x / |x|`.
-        sign => mlx_sign,
+        sign => mlx_sign ([-1.5f32, 0.0] gives f32 [-1.0, 0.0]),
         /// The complex conjugate; of a real number, itself.
-        conjugate => mlx_conjugate,
+        conjugate => mlx_conjugate ("let z = Array::scalar(mlx_core::Complex64 { re: 1.0, im: 2.0 })?;\nassert_eq!(z.conjugate()?.imag()?.item::<f32>()?, -2.0);"),
         /// x, through which no derivative flows.
-        stop_gradient => mlx_stop_gradient,
+        stop_gradient => mlx_stop_gradient ("use mlx_core::transform;
+
+// Of x · x, one factor counts as a constant: the derivative is x, not 2x.
+let half = |x: &[Array]| Ok(vec![(&x[0] * &x[0].stop_gradient()?)?]);
+let three = Array::scalar(3.0f32)?;
+let (_, grads) = transform::vjp(half, &[three], &[Array::scalar(1.0f32)?])?;
+assert_eq!(grads[0].item::<f32>()?, 3.0);"),
+    }
+
+    unary! { shape "kept", dtype "any, kept";
+        /// x itself: the sign `+`.
+        positive => mlx_positive ([-1.5f32, 2.0] gives f32 [-1.5, 2.0]),
     }
 
     unary! { shape "kept", dtype "any but bool, kept";
         /// `−x`; of an unsigned integer its complement to `2ⁿ`.
-        negative => mlx_negative,
+        negative => mlx_negative ([-1.5f32, 2.0] gives f32 [1.5, -2.0]),
     }
 
     unary! { shape "kept", dtype "any, kept; complex64 gives float32";
         /// `|x|`.
-        abs => mlx_abs,
+        abs => mlx_abs ([-1.5f32, 2.0] gives f32 [1.5, 2.0]),
         /// The real part.
-        real => mlx_real,
+        real => mlx_real ("let z = Array::scalar(mlx_core::Complex64 { re: 1.0, im: 2.0 })?;\nassert_eq!(z.real()?.item::<f32>()?, 1.0);"),
         /// The imaginary part; of a real number, 0.
-        imag => mlx_imag,
+        imag => mlx_imag ("let z = Array::scalar(mlx_core::Complex64 { re: 1.0, im: 2.0 })?;\nassert_eq!(z.imag()?.item::<f32>()?, 2.0);"),
     }
 
     unary! { shape "kept", dtype "any but complex64, kept";
         /// The largest whole number that is not above x.
-        floor => mlx_floor,
+        floor => mlx_floor ([-1.5f32, 2.75] gives f32 [-2.0, 2.0]),
         /// The smallest whole number that is not below x.
-        ceil => mlx_ceil,
+        ceil => mlx_ceil ([-1.5f32, 2.25] gives f32 [-1.0, 3.0]),
         /// x without its fraction.
-        trunc => mlx_trunc,
+        trunc => mlx_trunc ([-1.5f32, 2.75] gives f32 [-1.0, 2.0]),
     }
 
     unary! { shape "kept", dtype "floating and complex64, kept; others give float32";
         /// `√x`; NaN below 0.
-        sqrt => mlx_sqrt,
+        sqrt => mlx_sqrt ([2.25f32, 4.0] gives f32 [1.5, 2.0]),
         /// `1 / √x`; +∞ at 0.
-        rsqrt => mlx_rsqrt,
+        rsqrt => mlx_rsqrt ([0.25f32, 4.0] near [2.0f32, 0.5]),
         /// `1 / x`.
-        reciprocal => mlx_reciprocal,
+        reciprocal => mlx_reciprocal ([0.25f32, -2.0] gives f32 [4.0, -0.5]),
         /// `eˣ`; of float64 only to the precision of float32.
-        exp => mlx_exp,
+        exp => mlx_exp ([0.0f32, 1.0] near [1.0f32, 2.7182818]),
         /// The natural logarithm; −∞ at 0, NaN below.
-        log => mlx_log,
+        log => mlx_log ([1.0f32, 10.0] near [0.0f32, 2.3025851]),
         /// The logarithm to base 2.
-        log2 => mlx_log2,
+        log2 => mlx_log2 ([0.5f32, 8.0] near [-1.0f32, 3.0]),
         /// The logarithm to base 10.
-        log10 => mlx_log10,
+        log10 => mlx_log10 ([0.01f32, 1000.0] near [-2.0f32, 3.0]),
         /// `ln(1 + x)`, exact near 0.
-        log1p => mlx_log1p,
+        log1p => mlx_log1p ([0.0f32, 1e-6] near [0.0f32, 1e-6]),
         /// Sine of radians.
-        sin => mlx_sin,
+        sin => mlx_sin ([0.0f32, 1.5707963] near [0.0f32, 1.0]),
         /// Cosine of radians.
-        cos => mlx_cos,
+        cos => mlx_cos ([0.0f32, 1.0471976] near [1.0f32, 0.5]),
         /// Tangent of radians.
-        tan => mlx_tan,
+        tan => mlx_tan ([0.0f32, 0.7853982] near [0.0f32, 1.0]),
         /// Hyperbolic sine.
-        sinh => mlx_sinh,
+        sinh => mlx_sinh ([0.0f32, 1.0] near [0.0f32, 1.1752012]),
         /// Hyperbolic cosine.
-        cosh => mlx_cosh,
+        cosh => mlx_cosh ([0.0f32, 1.0] near [1.0f32, 1.5430806]),
         /// Hyperbolic tangent.
-        tanh => mlx_tanh,
+        tanh => mlx_tanh ([0.5f32, 100.0] near [0.46211716f32, 1.0]),
         /// Inverse sine, in radians; NaN outside −1..1.
-        arcsin => mlx_arcsin,
+        arcsin => mlx_arcsin ([0.5f32, 1.0] near [0.5235988f32, 1.5707963]),
         /// Inverse cosine, in radians; NaN outside −1..1.
-        arccos => mlx_arccos,
+        arccos => mlx_arccos ([0.5f32, 1.0] near [1.0471976f32, 0.0]),
         /// Inverse tangent, in radians.
-        arctan => mlx_arctan,
+        arctan => mlx_arctan ([1.0f32, 1e30] near [0.7853982f32, 1.5707963]),
         /// Inverse hyperbolic sine.
-        arcsinh => mlx_arcsinh,
+        arcsinh => mlx_arcsinh ([0.0f32, 1.0] near [0.0f32, 0.8813736]),
         /// Inverse hyperbolic cosine; NaN below 1.
-        arccosh => mlx_arccosh,
+        arccosh => mlx_arccosh ([1.0f32, 2.0] near [0.0f32, 1.3169579]),
         /// Inverse hyperbolic tangent; NaN outside −1..1.
-        arctanh => mlx_arctanh,
+        arctanh => mlx_arctanh ([0.0f32, 0.5] near [0.0f32, 0.54930614]),
         /// Radians to degrees.
-        degrees => mlx_degrees,
+        degrees => mlx_degrees ([3.1415927f32, 0.0] near [180.0f32, 0.0]),
         /// Degrees to radians.
-        radians => mlx_radians,
+        radians => mlx_radians ([180.0f32, 0.0] near [3.1415927f32, 0.0]),
     }
 
     unary! { shape "kept", dtype "floating, kept; integers and bool give float32";
         /// `eˣ − 1`, exact near 0.
-        expm1 => mlx_expm1,
+        expm1 => mlx_expm1 ([0.0f32, 1e-6] near [0.0f32, 1e-6]),
         /// `1 / (1 + e⁻ˣ)`.
-        sigmoid => mlx_sigmoid,
+        sigmoid => mlx_sigmoid ([0.0f32, 2.0] near [0.5f32, 0.880797]),
         /// The error function, `2/√π ∫₀ˣ e^(−t²) dt`.
-        erf => mlx_erf,
+        erf => mlx_erf ([0.0f32, 0.5] near [0.0f32, 0.5204999]),
         /// The inverse of the error function; ±∞ at ±1, NaN beyond.
-        erfinv => mlx_erfinv,
+        erfinv => mlx_erfinv ([0.0f32, 0.5] near [0.0f32, 0.47693628]),
     }
 
     unary! { shape "kept", dtype "integers and bool, kept";
         /// Every bit flipped; of bool the other truth value.
-        bitwise_invert => mlx_bitwise_invert,
+        bitwise_invert => mlx_bitwise_invert ([0u8, 5] gives u8 [255, 250]),
     }
 
     binary! { dtype "promoted";
         /// `self` to the power of `other`; between integers it wraps, and a negative exponent gives 0.
-        power => mlx_power,
+        power => mlx_power ([2.0f32, 9.0] with [3.0f32, 0.5] near [8.0f32, 3.0]),
         /// The larger of two; NaN if either is.
-        maximum => mlx_maximum,
+        maximum => mlx_maximum ([1.0f32, 5.0] with [3.0f32, 2.0] gives f32 [3.0, 5.0]),
         /// The smaller of two; NaN if either is.
-        minimum => mlx_minimum,
+        minimum => mlx_minimum ([1.0f32, 5.0] with [3.0f32, 2.0] gives f32 [1.0, 2.0]),
     }
 
     binary! { dtype "promoted; integers and bool give float32";
         /// `ln(eˣ + eʸ)` without overflow.
-        logaddexp => mlx_logaddexp,
+        logaddexp => mlx_logaddexp ([0.0f32, 1000.0] with [0.0f32, 0.0] near [0.6931472f32, 1000.0]),
         /// The angle of the point `(other, self)`, in radians.
-        arctan2 => mlx_arctan2,
+        arctan2 => mlx_arctan2 ([1.0f32, 1.0] with [1.0f32, -1.0] near [0.7853982f32, 2.3561945]),
     }
 
     binary! { dtype "integers and bool, promoted";
         /// Bits set in both.
-        bitwise_and => mlx_bitwise_and,
+        bitwise_and => mlx_bitwise_and ([12u8, 5] with [10u8, 3] gives u8 [8, 1]),
         /// Bits set in either.
-        bitwise_or => mlx_bitwise_or,
+        bitwise_or => mlx_bitwise_or ([12u8, 5] with [10u8, 3] gives u8 [14, 7]),
         /// Bits set in exactly one of the two.
-        bitwise_xor => mlx_bitwise_xor,
+        bitwise_xor => mlx_bitwise_xor ([12u8, 5] with [10u8, 3] gives u8 [6, 6]),
     }
 
     /// `self` shifted left by `other` bits; by fewer than 0 or more than there are, 0.
@@ -143,6 +154,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1u8, 1], &[2])?;
+    /// let counts = Array::from_slice(&[3u8, 9], &[2])?;
+    /// assert_eq!(x.left_shift(&counts)?.to_vec::<u8>()?, [8, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn left_shift(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let shifted = unsafe { call!(Array = mlx_left_shift(self.as_raw(), other.as_raw(), stream())) }?;
@@ -160,6 +182,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an operand is floating or the shapes do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-8i32, -8], &[2])?;
+    /// let counts = Array::from_slice(&[1i32, 99], &[2])?;
+    /// assert_eq!(x.right_shift(&counts)?.to_vec::<i32>()?, [-4, -1]);
+    /// # Ok(()) }
+    /// ```
     pub fn right_shift(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let shifted = unsafe { call!(Array = mlx_right_shift(self.as_raw(), other.as_raw(), stream())) }?;
@@ -179,6 +212,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-7i32, 7, 7], &[3])?;
+    /// let y = Array::from_slice(&[3i32, -3, 0], &[3])?;
+    /// assert_eq!(x.remainder(&y)?.to_vec::<i32>()?, [2, -2, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn remainder(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let plain = unsafe { call!(Array = mlx_remainder(self.as_raw(), other.as_raw(), stream())) }?;
@@ -197,6 +241,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-7i32, 7, 7], &[3])?;
+    /// let y = Array::from_slice(&[3i32, -3, 0], &[3])?;
+    /// assert_eq!(x.floor_divide(&y)?.to_vec::<i32>()?, [-3, -3, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn floor_divide(&self, other: &Array) -> Result<Array> {
         // SAFETY: op contract.
         let plain = unsafe { call!(Array = mlx_floor_divide(self.as_raw(), other.as_raw(), stream())) }?;
@@ -208,8 +263,24 @@ impl Array {
 
     /// The whole quotient and the remainder, as [`Array::floor_divide`] and [`Array::remainder`] give them.
     ///
+    /// - shape: the one that both broadcast to, both times
+    /// - dtype: promoted, but not complex64
+    /// - source: those two; `mlx_divmod` ends the process for their reasons, and lets no derivative through
+    ///
     /// # Errors
     /// [`Error::Mlx`] when the shapes do not broadcast or an operand is complex.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[7.5f32, -7.5], &[2])?;
+    /// let (quotient, rest) = x.divmod(&Array::scalar(2.0f32)?)?;
+    /// assert_eq!(quotient.to_vec::<f32>()?, [3.0, -4.0]);
+    /// assert_eq!(rest.to_vec::<f32>()?, [1.5, 0.5]);
+    /// # Ok(()) }
+    /// ```
     pub fn divmod(&self, other: &Array) -> Result<(Array, Array)> {
         Ok((self.floor_divide(other)?, self.remainder(other)?))
     }
@@ -224,6 +295,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `decimals` is outside −38..=38, what a float32 can scale by.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[2.5f32, 3.5, 127.0], &[3])?;
+    /// assert_eq!(x.round(0)?.to_vec::<f32>()?, [2.0, 4.0, 127.0]);
+    /// assert_eq!(x.round(-1)?.to_vec::<f32>()?, [0.0, 0.0, 130.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn round(&self, decimals: i32) -> Result<Array> {
         if !(-38..=38).contains(&decimals) {
             return Err(Error::argument("round", "decimals", format!("expected −38..=38, found {decimals}")));
@@ -252,6 +334,18 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when both are absent, [`Error::Mlx`] when the shapes do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[-2.0f32, 0.5, 3.0], &[3])?;
+    /// let (low, high) = (Array::scalar(-1.0f32)?, Array::scalar(1.0f32)?);
+    /// assert_eq!(x.clip(Some(&low), Some(&high))?.to_vec::<f32>()?, [-1.0, 0.5, 1.0]);
+    /// assert_eq!(x.clip(None, Some(&high))?.to_vec::<f32>()?, [-2.0, 0.5, 1.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn clip(&self, min: Option<&Array>, max: Option<&Array>) -> Result<Array> {
         if min.is_none() && max.is_none() {
             return Err(Error::argument("clip", "min", "either min or max is needed"));
@@ -268,6 +362,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] for other dtypes.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[f32::NAN, f32::INFINITY, 1.5], &[3])?;
+    /// assert_eq!(x.nan_to_num(0.0, Some(9.0), None)?.to_vec::<f32>()?, [0.0, 9.0, 1.5]);
+    /// # Ok(()) }
+    /// ```
     pub fn nan_to_num(&self, nan: f32, posinf: Option<f32>, neginf: Option<f32>) -> Result<Array> {
         let (posinf, neginf) = (optional_float(posinf), optional_float(neginf));
         // SAFETY: op contract.
@@ -283,6 +387,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let x = Array::from_slice(&[1.9f32, -1.9], &[2])?.astype(Dtype::Int32)?;
+    /// assert_eq!(x.to_vec::<i32>()?, [1, -1]);
+    /// # Ok(()) }
+    /// ```
     pub fn astype(&self, dtype: Dtype) -> Result<Array> {
         cpu::elementwise::cast(self, dtype).unwrap_or_else(|| self.plain_astype(dtype))
     }
@@ -293,6 +407,59 @@ impl Array {
         unsafe { call!(Array = mlx_astype(self.as_raw(), dtype.to_raw(), stream())) }
     }
 
+    /// x as 8-bit floats of four exponent and three mantissa bits (E4M3), rounded to the nearest, one a byte.
+    ///
+    /// What lies beyond ±448, NaN included, becomes the nearest of the two.
+    ///
+    /// - shape: kept
+    /// - dtype: floating; gives uint8
+    /// - source: `mlx_to_fp8`, which misreads float64, so that it is taken through float32 here
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when x is not floating.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1.0f32, 1000.0], &[2])?;
+    /// assert_eq!(x.to_fp8()?.to_vec::<u8>()?, [0x38, 0x7e]);
+    /// # Ok(()) }
+    /// ```
+    pub fn to_fp8(&self) -> Result<Array> {
+        let wide = self.dtype() == Dtype::Float64;
+        let x = if wide { self.astype(Dtype::Float32)? } else { self.clone() };
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_to_fp8(x.as_raw(), stream())) }
+    }
+
+    /// What the 8-bit floats (E4M3) of [`Array::to_fp8`] stand for.
+    ///
+    /// The bytes 0x7f and 0xff, which other libraries read as NaN, are ±480 on the CPU.
+    ///
+    /// - shape: kept
+    /// - dtype: uint8; gives `dtype`, which is floating
+    /// - source: `mlx_from_fp8`, which leaves float64 half unwritten, so that it is made from float32 here
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when x is not of uint8 or `dtype` is not floating.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[0x38u8, 0x7e], &[2])?.from_fp8(mlx_core::Dtype::Float32)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 448.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn from_fp8(&self, dtype: Dtype) -> Result<Array> {
+        let native = if dtype == Dtype::Float64 { Dtype::Float32 } else { dtype };
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_from_fp8(self.as_raw(), native.to_raw(), stream())) }?.astype(dtype)
+    }
+
     /// The same bytes as another dtype; the last axis shrinks or grows with the size of an element.
     ///
     /// - source: `mlx_view`
@@ -300,6 +467,17 @@ impl Array {
     /// # Errors
     /// [`Error::Mlx`] when the last axis does not hold a whole number of new elements, or when a scalar's size would
     /// change.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    ///
+    /// let bits = Array::from_slice(&[1.0f32, -2.0], &[2])?.view(Dtype::Uint32)?;
+    /// assert_eq!(bits.to_vec::<u32>()?, [0x3f80_0000, 0xc000_0000]);
+    /// assert_eq!(bits.view(Dtype::Uint8)?.shape(), [8]);
+    /// # Ok(()) }
+    /// ```
     pub fn view(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_view(self.as_raw(), dtype.to_raw(), stream())) }
@@ -397,10 +575,15 @@ fn weak_int(op: &'static str, array: &Array, value: i32) -> Result<Array> {
 }
 
 macro_rules! operator {
-    ($($trait:ident $method:ident $f:ident $what:literal $($kernel:ident)?),* $(,)?) => {$(
+    ($($trait:ident $method:ident $f:ident $what:literal $example:literal $($kernel:ident)?),* $(,)?) => {$(
         impl $trait for &Array {
             type Output = Result<Array>;
             #[doc = concat!($what, ", with broadcasting. Dtype: promoted. Source: `", stringify!($f), "`.")]
+            ///
+            #[doc = example!(concat!(
+                "let (x, y) = (Array::from_slice(&[6.0f32, 1.0], &[2])?, Array::scalar(2.0f32)?);\n",
+                $example
+            ))]
             fn $method(self, other: &Array) -> Result<Array> {
                 $(if let Some(result) = arithmetic(Arithmetic::$kernel, self, other) {
                     return result;
@@ -443,10 +626,14 @@ macro_rules! operator {
 }
 
 operator! {
-    Add add mlx_add "Sum" Add,
-    Sub sub mlx_subtract "Difference",
-    Mul mul mlx_multiply "Product" Multiply,
-    Div div mlx_divide "Quotient; of integers in float32",
+    Add add mlx_add "Sum"
+        "assert_eq!((&x + &y)?.to_vec::<f32>()?, [8.0, 3.0]);\nassert_eq!((&x + 1.5)?.to_vec::<f32>()?, [7.5, 2.5]);" Add,
+    Sub sub mlx_subtract "Difference"
+        "assert_eq!((&x - &y)?.to_vec::<f32>()?, [4.0, -1.0]);",
+    Mul mul mlx_multiply "Product"
+        "assert_eq!((&x * &y)?.to_vec::<f32>()?, [12.0, 2.0]);" Multiply,
+    Div div mlx_divide "Quotient; of integers in float32"
+        "assert_eq!((&x / &y)?.to_vec::<f32>()?, [3.0, 0.5]);",
 }
 
 impl Neg for &Array {

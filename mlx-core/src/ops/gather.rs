@@ -18,7 +18,7 @@ use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, call, sys};
 use crate::vector::VectorArray;
-use crate::{Array, Dtype, where_};
+use crate::{Array, Dtype, Scan, where_};
 
 /// The places along one axis that an index may name.
 pub(super) struct Bounds {
@@ -714,7 +714,7 @@ impl Array {
         }
         let mask = leading.broadcast_to(self.shape())?;
         let one = Array::scalar(1i64)?;
-        let order = (&mask.reshape(&[-1])?.astype(Dtype::Int64)?.cumsum(0, false, true)? - &one)?;
+        let order = (&mask.reshape(&[-1])?.astype(Dtype::Int64)?.cumsum(0, Scan::default())? - &one)?;
         // Before the first true the count is 0, and the place -1 would wrap.
         let order = order.maximum(&Array::scalar(0i64)?)?.reshape(self.shape())?;
         let picked = source.take_flat(&order)?.astype(self.dtype())?;

@@ -11,9 +11,103 @@ use crate::error::{Error, Result};
 use crate::ffi::call;
 use crate::{Array, Dtype};
 
-/// Ops of one operand without parameters, grouped by what happens to shape and dtype.
+/// The example in an op's documentation, from two elements (or a shape) and what becomes of them.
+///
+/// - `(x gives f32 y)`: exactly these values, which `to_vec::<f32>` reads
+/// - `(x near y)`: these, to the precision of float32
+/// - `(x shape y)`: an array of shape `x` gets the shape `y`
+/// - `(x with other gives f32 y)`, `(x with other near y)`: of two operands
+/// - `("lines")`: whatever they are
+macro_rules! example {
+    ($name:ident ($x:tt gives $type:ident $y:tt)) => {
+        $crate::ops::node::example!(concat!(
+            "let x = Array::from_slice(&",
+            stringify!($x),
+            ", &[2])?;\n",
+            "assert_eq!(x.",
+            stringify!($name),
+            "()?.to_vec::<",
+            stringify!($type),
+            ">()?, ",
+            stringify!($y),
+            ");"
+        ))
+    };
+    ($name:ident ($x:tt near $y:tt)) => {
+        $crate::ops::node::example!(concat!(
+            "let x = Array::from_slice(&",
+            stringify!($x),
+            ", &[2])?;\n",
+            "let wanted = Array::from_slice(&",
+            stringify!($y),
+            ", &[2])?;\n",
+            "assert!(x.",
+            stringify!($name),
+            "()?.allclose(&wanted, 1e-5, 1e-6, true)?.item::<bool>()?);"
+        ))
+    };
+    ($name:ident ($x:tt shape $y:tt)) => {
+        $crate::ops::node::example!(concat!(
+            "let x = Array::zeros(&",
+            stringify!($x),
+            ", mlx_core::Dtype::Float32)?;\n",
+            "assert_eq!(x.",
+            stringify!($name),
+            "()?.shape(), ",
+            stringify!($y),
+            ");"
+        ))
+    };
+    ($name:ident ($x:tt with $other:tt gives $type:ident $y:tt)) => {
+        $crate::ops::node::example!(concat!(
+            "let x = Array::from_slice(&",
+            stringify!($x),
+            ", &[2])?;\n",
+            "let y = Array::from_slice(&",
+            stringify!($other),
+            ", &[2])?;\n",
+            "assert_eq!(x.",
+            stringify!($name),
+            "(&y)?.to_vec::<",
+            stringify!($type),
+            ">()?, ",
+            stringify!($y),
+            ");"
+        ))
+    };
+    ($name:ident ($x:tt with $other:tt near $y:tt)) => {
+        $crate::ops::node::example!(concat!(
+            "let x = Array::from_slice(&",
+            stringify!($x),
+            ", &[2])?;\n",
+            "let y = Array::from_slice(&",
+            stringify!($other),
+            ", &[2])?;\n",
+            "let wanted = Array::from_slice(&",
+            stringify!($y),
+            ", &[2])?;\n",
+            "assert!(x.",
+            stringify!($name),
+            "(&y)?.allclose(&wanted, 1e-5, 1e-6, true)?.item::<bool>()?);"
+        ))
+    };
+    ($name:ident ($lines:literal)) => {
+        $crate::ops::node::example!($lines)
+    };
+    ($lines:expr) => {
+        concat!(
+            "# Examples\n```\n# fn main() -> mlx_core::Result<()> {\nuse mlx_core::Array;\n\n",
+            $lines,
+            "\n# Ok(()) }\n```"
+        )
+    };
+}
+pub(crate) use example;
+
+/// Ops of one operand without parameters, grouped by what happens to shape and dtype; each with its [`example`].
 macro_rules! unary {
-    (shape $shape:literal, dtype $dtype:literal; $($(#[$doc:meta])* $name:ident => $f:ident),* $(,)?) => {$(
+    (shape $shape:literal, dtype $dtype:literal;
+        $($(#[$doc:meta])* $name:ident => $f:ident $example:tt),* $(,)?) => {$(
         $(#[$doc])*
         ///
         #[doc = concat!("- shape: ", $shape)]
@@ -23,6 +117,8 @@ macro_rules! unary {
         /// # Errors
         /// [`crate::Error::Mlx`] when the dtype is not one of these, [`crate::Error::Shape`] when the result does not
         /// fit in memory.
+        ///
+        #[doc = $crate::ops::node::example!($name $example)]
         pub fn $name(&self) -> Result<Array> {
             // SAFETY: op contract.
             unsafe { $crate::ffi::call!(Array = $f(self.as_raw(), stream())) }
@@ -31,9 +127,10 @@ macro_rules! unary {
 }
 pub(crate) use unary;
 
-/// Ops of two operands without parameters, which broadcast, grouped by what happens to the dtype.
+/// Ops of two operands without parameters, which broadcast, grouped by what happens to the dtype; each with its
+/// [`example`].
 macro_rules! binary {
-    (dtype $dtype:literal; $($(#[$doc:meta])* $name:ident => $f:ident),* $(,)?) => {$(
+    (dtype $dtype:literal; $($(#[$doc:meta])* $name:ident => $f:ident $example:tt),* $(,)?) => {$(
         $(#[$doc])*
         ///
         /// - shape: the one that both broadcast to
@@ -43,6 +140,8 @@ macro_rules! binary {
         /// # Errors
         /// [`crate::Error::Mlx`] when the shapes do not broadcast or the dtypes are not among these,
         /// [`crate::Error::Shape`] when the result does not fit in memory.
+        ///
+        #[doc = $crate::ops::node::example!($name $example)]
         pub fn $name(&self, other: &Array) -> Result<Array> {
             // SAFETY: op contract.
             unsafe { $crate::ffi::call!(Array = $f(self.as_raw(), other.as_raw(), stream())) }

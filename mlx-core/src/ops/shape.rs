@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Ops that move elements, or only change how they are laid out.
 
+use std::ffi::CStr;
+
 use crate::Array;
 use crate::array::element_count;
 use crate::device::stream;
@@ -38,6 +40,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when `start` is after `end` or the last axis, or the new axis would be too long.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 2, 3])?;
+    /// assert_eq!(x.flatten(1, 2)?.shape(), [1, 6]);
+    /// assert_eq!(x.flatten(0, -1)?.shape(), [6]);
+    /// # Ok(()) }
+    /// ```
     pub fn flatten(&self, start: i32, end: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flatten(self.as_raw(), start, end, stream())) }
@@ -50,6 +63,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the lengths do not multiply to that of `axis`, [`Error::Shape`] when −1 stands beside a 0.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 6])?;
+    /// assert_eq!(x.unflatten(1, &[-1, 3])?.shape(), [1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn unflatten(&self, axis: i32, shape: &[i32]) -> Result<Array> {
         axis_of("unflatten", axis, self.ndim())?;
         if shape.contains(&-1) && shape.contains(&0) {
@@ -64,34 +87,34 @@ impl Array {
 
     unary! { shape "the axes in reverse order", dtype "any, kept";
         /// The axes in reverse order, without a copy.
-        transpose => mlx_transpose,
+        transpose => mlx_transpose ([2, 3, 1] shape [1, 3, 2]),
     }
 
     unary! { shape "without the axes of length 1", dtype "any, kept";
         /// x without its axes of length 1.
-        squeeze => mlx_squeeze,
+        squeeze => mlx_squeeze ([1, 3, 1] shape [3]),
     }
 
     unary! { shape "kept", dtype "any, kept";
         /// A copy of x.
-        copy => mlx_copy,
+        copy => mlx_copy ([1.5f32, 2.0] gives f32 [1.5, 2.0]),
     }
 
     unary! { shape "`[]` becomes `[1]`, else kept", dtype "any, kept";
         /// x with at least one axis.
-        atleast_1d => mlx_atleast_1d,
+        atleast_1d => mlx_atleast_1d ([] shape [1]),
     }
 
     unary! { shape "`[]` becomes `[1, 1]`, `[N]` becomes `[1, N]`, else kept", dtype "any, kept";
         /// x with at least two axes.
-        atleast_2d => mlx_atleast_2d,
+        atleast_2d => mlx_atleast_2d ([3] shape [1, 3]),
     }
 
     unary! {
         shape "`[]` becomes `[1, 1, 1]`, `[N]` becomes `[1, N, 1]`, `[N, M]` becomes `[N, M, 1]`, else kept",
         dtype "any, kept";
         /// x with at least three axes.
-        atleast_3d => mlx_atleast_3d,
+        atleast_3d => mlx_atleast_3d ([2, 3] shape [2, 3, 1]),
     }
 
     /// The axes in the given order, without a copy.
@@ -101,6 +124,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when `axes` is not a permutation.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 2, 3])?;
+    /// assert_eq!(x.transpose_axes(&[2, 0, 1])?.shape(), [3, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn transpose_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_transpose_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
@@ -113,6 +146,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.swap_axes(0, 1)?.to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn swap_axes(&self, a: i32, b: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_swapaxes(self.as_raw(), a, b, stream())) }
@@ -125,9 +168,43 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[1, 2, 3])?;
+    /// assert_eq!(x.move_axis(-1, 0)?.shape(), [3, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn move_axis(&self, from: i32, to: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_moveaxis(self.as_raw(), from, to, stream())) }
+    }
+
+    /// x without the given axis of length 1.
+    ///
+    /// - dtype: any, kept
+    /// - source: `mlx_squeeze_axis`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `axis` is out of range, [`Error::Mlx`] when it is not of length 1.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[1, 2, 1])?;
+    /// assert_eq!(x.squeeze_axis(-1)?.shape(), [1, 2]);
+    /// assert!(x.squeeze_axis(1).is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn squeeze_axis(&self, axis: i32) -> Result<Array> {
+        axis_of("squeeze_axis", axis, self.ndim())?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_squeeze_axis(self.as_raw(), axis, stream())) }
     }
 
     /// x without the given axes, each of length 1.
@@ -137,6 +214,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when one of them is not of length 1, is out of range or occurs twice.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[1, 2, 1])?;
+    /// assert_eq!(x.squeeze_axes(&[0, 2])?.shape(), [2]);
+    /// # Ok(()) }
+    /// ```
     pub fn squeeze_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_squeeze_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
@@ -149,6 +236,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.expand_dims(-1)?.shape(), [2, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn expand_dims(&self, axis: i32) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_expand_dims(self.as_raw(), axis, stream())) }
@@ -161,6 +258,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when an axis is out of range or occurs twice.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.expand_dims_axes(&[0, 2])?.shape(), [1, 2, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn expand_dims_axes(&self, axes: &[i32]) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_expand_dims_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
@@ -174,6 +281,16 @@ impl Array {
     /// # Errors
     /// [`Error::Shape`] when the result, written out, would not fit in memory: the next op might write it out,
     /// [`Error::Mlx`] when x does not broadcast to it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.broadcast_to(&[2, 2])?.to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn broadcast_to(&self, shape: &[i32]) -> Result<Array> {
         fits("broadcast_to", shape, self.dtype())?;
         // SAFETY: op contract.
@@ -187,6 +304,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when a count is negative, [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.tile(&[2])?.to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// assert_eq!(x.tile(&[2, 1])?.shape(), [2, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn tile(&self, reps: &[i32]) -> Result<Array> {
         if reps.iter().any(|&rep| rep < 0) {
             return Err(Error::argument("tile", "reps", format!("must not be negative, found {reps:?}")));
@@ -211,6 +339,16 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when `count` is negative or `axis` out of range, [`Error::Shape`] when the result does not
     /// fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.repeat(2, 1)?.to_vec::<i32>()?, [1, 1, 2, 2, 3, 3, 4, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn repeat(&self, count: i32, axis: i32) -> Result<Array> {
         let dim = length("repeat", self, axis)?;
         if count < 0 {
@@ -222,34 +360,68 @@ impl Array {
         unsafe { call!(Array = mlx_repeat_axis(self.as_raw(), count, axis, stream())) }
     }
 
-    /// x with `(before, after)` elements of `value` added to each axis.
+    /// Each element of the flattened array repeated `count` times in a row.
     ///
+    /// - shape: `[size · count]`
     /// - dtype: any, kept
-    /// - source: `mlx_pad`
+    /// - source: `mlx_repeat`
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is not one pair an axis or a width is negative, [`Error::Shape`] when the result
-    /// does not fit in memory.
-    pub fn pad(&self, widths: &[(i32, i32)], value: f64) -> Result<Array> {
-        let op = "pad";
-        if widths.len() != self.ndim() {
-            let message = format!("expected {} pairs, found {}", self.ndim(), widths.len());
-            return Err(Error::argument(op, "widths", message));
+    /// [`Error::Argument`] when `count` is negative, [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2, 1])?;
+    /// assert_eq!(x.repeat_all(2)?.to_vec::<i32>()?, [1, 1, 2, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub fn repeat_all(&self, count: i32) -> Result<Array> {
+        let op = "repeat_all";
+        if count < 0 {
+            return Err(Error::argument(op, "count", format!("must not be negative, found {count}")));
         }
-        let mut shape = Vec::with_capacity(widths.len());
-        for (&dim, &(before, after)) in self.shape().iter().zip(widths) {
-            if before < 0 || after < 0 {
-                return Err(Error::argument(op, "widths", format!("must not be negative, found {widths:?}")));
-            }
-            let padded = dim.checked_add(before).and_then(|dim| dim.checked_add(after));
-            shape.push(
-                padded.ok_or_else(|| Error::shape(op, format!("{dim} + {before} + {after} is too long")))?,
-            );
+        let size = product(op, self.flat_size(op)?, count)?;
+        fits(op, &[size], self.dtype())?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_repeat(self.as_raw(), count, stream())) }
+    }
+
+    /// x with `(before, after)` elements added to each axis: of one value, or taken from x as [`Padding`] says.
+    ///
+    /// - `padding`: a number is that constant
+    /// - shape: `[.., N, ..]` → `[.., before + N + after, ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_pad`; but mirrored elements are taken by index, because its derivative misses some of them, and
+    ///   it takes a step of its own for each length of the array
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is not one pair an axis, a width is negative, or an axis of length 0 is to be
+    /// padded with what it has not, [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Padding};
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3], &[3])?;
+    /// assert_eq!(x.pad(&[(1, 2)], 9.0)?.to_vec::<i32>()?, [9, 1, 2, 3, 9, 9]);
+    /// assert_eq!(x.pad(&[(1, 2)], Padding::Edge)?.to_vec::<i32>()?, [1, 1, 2, 3, 3, 3]);
+    /// assert_eq!(x.pad(&[(1, 2)], Padding::Reflect)?.to_vec::<i32>()?, [2, 1, 2, 3, 2, 1]);
+    /// assert_eq!(x.pad(&[(1, 2)], Padding::Symmetric)?.to_vec::<i32>()?, [1, 1, 2, 3, 3, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub fn pad(&self, widths: &[(i32, i32)], padding: impl Into<Padding>) -> Result<Array> {
+        let padding = padding.into();
+        self.check_padding("pad", widths, padding)?;
+        if matches!(padding, Padding::Reflect | Padding::Symmetric) {
+            return self.mirrored(widths, padding);
         }
-        fits(op, &shape, self.dtype())?;
         let axes: Vec<i32> = (0..).take(widths.len()).collect();
         let (before, after): (Vec<i32>, Vec<i32>) = widths.iter().copied().unzip();
-        let value = Array::constant(value, self.dtype())?;
+        let value = Array::constant(padding.value(), self.dtype())?;
         // SAFETY: op contract. The mode is a NUL-terminated constant.
         unsafe {
             call!(
@@ -262,11 +434,88 @@ impl Array {
                     after.as_ptr(),
                     after.len(),
                     value.as_raw(),
-                    c"constant".as_ptr(),
+                    padding.mode().as_ptr(),
                     stream()
                 )
             )
         }
+    }
+
+    /// [`Array::pad`] by one width, on both sides of every axis.
+    ///
+    /// - shape: `[.., N, ..]` → `[.., N + 2 · width, ..]`
+    /// - dtype: any, kept
+    /// - source: `mlx_pad_symmetric`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `width` is negative, or an axis of length 0 is to be padded with what it has not,
+    /// [`Error::Shape`] when the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[7i32], &[1, 1])?;
+    /// let padded = x.pad_symmetric(1, 0.0)?;
+    /// assert_eq!(padded.shape(), [3, 3]);
+    /// assert_eq!(padded.to_vec::<i32>()?, [0, 0, 0, 0, 7, 0, 0, 0, 0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn pad_symmetric(&self, width: i32, padding: impl Into<Padding>) -> Result<Array> {
+        let padding = padding.into();
+        let widths = vec![(width, width); self.ndim()];
+        self.check_padding("pad_symmetric", &widths, padding)?;
+        if matches!(padding, Padding::Reflect | Padding::Symmetric) {
+            return self.mirrored(&widths, padding);
+        }
+        let value = Array::constant(padding.value(), self.dtype())?;
+        // SAFETY: op contract. The mode is a NUL-terminated constant.
+        unsafe {
+            call!(
+                Array = mlx_pad_symmetric(
+                    self.as_raw(),
+                    width,
+                    value.as_raw(),
+                    padding.mode().as_ptr(),
+                    stream()
+                )
+            )
+        }
+    }
+
+    /// x between its mirror images, by index.
+    fn mirrored(&self, widths: &[(i32, i32)], padding: Padding) -> Result<Array> {
+        let mut x = self.clone();
+        for (axis, &(before, after)) in (0..).zip(widths) {
+            if (before, after) != (0, 0) {
+                x = x.take(&padding.places(x.dim(axis)?, before, after)?, axis)?;
+            }
+        }
+        Ok(x)
+    }
+
+    /// Refuses what cannot be padded.
+    fn check_padding(&self, op: &'static str, widths: &[(i32, i32)], padding: Padding) -> Result<()> {
+        if widths.len() != self.ndim() {
+            let message = format!("expected {} pairs, found {}", self.ndim(), widths.len());
+            return Err(Error::argument(op, "widths", message));
+        }
+        let mut shape = Vec::with_capacity(widths.len());
+        for (axis, (&dim, &(before, after))) in self.shape().iter().zip(widths).enumerate() {
+            if before < 0 || after < 0 {
+                return Err(Error::argument(op, "widths", format!("must not be negative, found {widths:?}")));
+            }
+            if dim == 0 && (before, after) != (0, 0) && !matches!(padding, Padding::Constant(_)) {
+                let message = format!("axis {axis} has no element to take, and no room for {widths:?}");
+                return Err(Error::argument(op, "widths", message));
+            }
+            let padded = dim.checked_add(before).and_then(|dim| dim.checked_add(after));
+            shape.push(
+                padded.ok_or_else(|| Error::shape(op, format!("{dim} + {before} + {after} is too long")))?,
+            );
+        }
+        fits(op, &shape, self.dtype())
     }
 
     /// x moved along `axis` by `shift`, what leaves at one end coming back at the other.
@@ -277,6 +526,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3], &[3])?;
+    /// assert_eq!(x.roll(1, 0)?.to_vec::<i32>()?, [3, 1, 2]);
+    /// assert_eq!(x.roll(-1, 0)?.to_vec::<i32>()?, [2, 3, 1]);
+    /// # Ok(()) }
+    /// ```
     pub fn roll(&self, shift: i32, axis: i32) -> Result<Array> {
         let Some(shift) = shift.checked_rem_euclid(length("roll", self, axis)?) else {
             return Ok(self.clone());
@@ -285,18 +545,159 @@ impl Array {
         unsafe { call!(Array = mlx_roll_axis(self.as_raw(), &raw const shift, 1, axis, stream())) }
     }
 
+    /// x moved along several axes, each pair being how far and along which: `(shift, axis)`.
+    ///
+    /// An axis that occurs twice is moved twice.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_roll_axes`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.roll_axes(&[(1, 0), (1, 1)])?.to_vec::<i32>()?, [4, 3, 2, 1]);
+    /// # Ok(()) }
+    /// ```
+    pub fn roll_axes(&self, shifts: &[(i32, i32)]) -> Result<Array> {
+        let mut axes = Vec::with_capacity(shifts.len());
+        let mut places = Vec::with_capacity(shifts.len());
+        for &(shift, axis) in shifts {
+            let dim = length("roll_axes", self, axis)?;
+            axes.push(axis);
+            places.push(shift.checked_rem_euclid(dim).unwrap_or(0));
+        }
+        if self.size() == 0 {
+            return Ok(self.clone());
+        }
+        // SAFETY: op contract.
+        unsafe {
+            call!(
+                Array = mlx_roll_axes(
+                    self.as_raw(),
+                    places.as_ptr(),
+                    places.len(),
+                    axes.as_ptr(),
+                    axes.len(),
+                    stream()
+                )
+            )
+        }
+    }
+
+    /// x moved by `shift` in row-major order: what leaves one row enters the next.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_roll`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the array has more elements than an axis can have.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.roll_all(1)?.to_vec::<i32>()?, [4, 1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn roll_all(&self, shift: i32) -> Result<Array> {
+        let Some(shift) = shift.checked_rem_euclid(self.flat_size("roll_all")?) else {
+            return Ok(self.clone());
+        };
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_roll(self.as_raw(), &raw const shift, 1, stream())) }
+    }
+
     /// x in reverse order along `axis`.
     ///
     /// - shape: kept
     /// - dtype: any, kept
-    /// - source: `mlx_flip_axis`
+    /// - source: `mlx_flip_axis`, of which the derivative is 0 along an axis of length 1; such ones stay as they are
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.flip(1)?.to_vec::<i32>()?, [2, 1, 4, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn flip(&self, axis: i32) -> Result<Array> {
-        axis_of("flip", axis, self.ndim())?;
+        if length("flip", self, axis)? < 2 {
+            return Ok(self.clone());
+        }
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_flip_axis(self.as_raw(), axis, stream())) }
+    }
+
+    /// x in reverse order along each of the given axes; one that occurs twice counts once.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_flip_axes`, of which the derivative is 0 along an axis of length 1; such ones stay as they are
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when an axis is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.flip_axes(&[0])?.to_vec::<i32>()?, [3, 4, 1, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub fn flip_axes(&self, axes: &[i32]) -> Result<Array> {
+        let mut long = Vec::with_capacity(axes.len());
+        for &axis in axes {
+            if length("flip_axes", self, axis)? > 1 {
+                long.push(axis);
+            }
+        }
+        let axes = long;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_flip_axes(self.as_raw(), axes.as_ptr(), axes.len(), stream())) }
+    }
+
+    /// x in reverse order along every axis.
+    ///
+    /// - shape: kept
+    /// - dtype: any, kept
+    /// - source: `mlx_flip`, or [`Array::flip_axes`] where an axis has length 1
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when the library fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.flip_all()?.to_vec::<i32>()?, [4, 3, 2, 1]);
+    /// # Ok(()) }
+    /// ```
+    pub fn flip_all(&self) -> Result<Array> {
+        if self.shape().contains(&1) {
+            let axes: Vec<i32> = (0..).take(self.ndim()).collect();
+            return self.flip_axes(&axes);
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_flip(self.as_raw(), stream())) }
     }
 
     /// x laid out in row-major order: itself where it is so already.
@@ -307,6 +708,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the library fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(x.transpose()?.contiguous()?.to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn contiguous(&self) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_contiguous(self.as_raw(), false, stream())) }
@@ -320,6 +731,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when an axis is out of range, [`Error::Mlx`] when both are the same.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4, 5, 6], &[2, 3])?;
+    /// assert_eq!(x.diagonal(0, 0, 1)?.to_vec::<i32>()?, [1, 5]);
+    /// assert_eq!(x.diagonal(1, 0, 1)?.to_vec::<i32>()?, [2, 6]);
+    /// # Ok(()) }
+    /// ```
     pub fn diagonal(&self, offset: i32, axis1: i32, axis2: i32) -> Result<Array> {
         let offset = within(offset, length("diagonal", self, axis1)?, length("diagonal", self, axis2)?);
         // SAFETY: op contract.
@@ -334,6 +756,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when x has neither one axis nor two, or the result does not fit in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2], &[2])?;
+    /// assert_eq!(x.diag(0)?.to_vec::<i32>()?, [1, 0, 0, 2]);
+    /// assert_eq!(x.diag(0)?.diag(0)?.to_vec::<i32>()?, [1, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn diag(&self, k: i32) -> Result<Array> {
         let k = match *self.shape() {
             [n] => {
@@ -364,6 +797,18 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when the view would reach outside the array.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// // Windows of two over a sequence, without a copy.
+    /// let x = Array::from_slice(&[1i32, 2, 3], &[3])?;
+    /// assert_eq!(x.as_strided(&[2, 2], &[1, 1], 0)?.to_vec::<i32>()?, [1, 2, 2, 3]);
+    /// assert!(x.as_strided(&[4], &[1], 0).is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn as_strided(&self, shape: &[i32], strides: &[i64], offset: usize) -> Result<Array> {
         let op = "as_strided";
         if shape.len() != strides.len() {
@@ -412,6 +857,17 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when `count` is not positive or above the axis's length, or `axis` out of range,
     /// [`Error::Mlx`] when the parts would not be equal.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[4])?;
+    /// let halves = x.split(2, 0)?;
+    /// assert_eq!(halves[1].to_vec::<i32>()?, [3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn split(&self, count: i32, axis: i32) -> Result<Vec<Array>> {
         let dim = length("split", self, axis)?;
         if count < 1 || count > dim.max(1) {
@@ -429,6 +885,18 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range, or the places do not rise from 0 to at most its length.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[4])?;
+    /// let parts = x.split_at(&[1, 3], 0)?;
+    /// assert_eq!(parts.len(), 3);
+    /// assert_eq!(parts[1].to_vec::<i32>()?, [2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn split_at(&self, places: &[i32], axis: i32) -> Result<Vec<Array>> {
         let dim = length("split_at", self, axis)?;
         if places.windows(2).any(|pair| pair[0] > pair[1])
@@ -455,12 +923,71 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[1i32, 2, 3, 4], &[2, 2])?;
+    /// let rows = x.unstack(0)?;
+    /// assert_eq!(rows[1].to_vec::<i32>()?, [3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn unstack(&self, axis: i32) -> Result<Vec<Array>> {
         if length("unstack", self, axis)? == 0 {
             return Ok(Vec::new());
         }
         // SAFETY: op contract.
         unsafe { call!(VectorArray = mlx_unstack_axis(self.as_raw(), axis, stream())) }?.to_arrays()
+    }
+}
+
+/// What [`Array::pad`] puts around an array. A number turns into [`Padding::Constant`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Padding {
+    /// One value, as the dtype represents it.
+    Constant(f64),
+    /// The element at the edge: `a a | a b c | c c`.
+    Edge,
+    /// The array mirrored at its outermost elements, which are not repeated: `c b | a b c | b a`.
+    Reflect,
+    /// The array mirrored at its edges, so that the outermost elements are repeated: `b a | a b c | c b`.
+    Symmetric,
+}
+
+impl From<f64> for Padding {
+    fn from(value: f64) -> Self {
+        Self::Constant(value)
+    }
+}
+
+impl Padding {
+    /// The library's name.
+    fn mode(self) -> &'static CStr {
+        match self {
+            Self::Constant(_) => c"constant",
+            Self::Edge => c"edge",
+            Self::Reflect => c"reflect",
+            Self::Symmetric => c"symmetric",
+        }
+    }
+
+    fn value(self) -> f64 {
+        if let Self::Constant(value) = self { value } else { 0.0 }
+    }
+
+    /// Where in an axis of length `dim` > 0 each element of a mirrored one comes from.
+    fn places(self, dim: i32, before: i32, after: i32) -> Result<Array> {
+        let (dim, before, after) = (i64::from(dim), i64::from(before), i64::from(after));
+        let twice = i64::from(matches!(self, Self::Symmetric)); // whether the outermost elements are repeated
+        let period = (2 * dim - 2 + 2 * twice).max(1);
+        let places: Vec<i32> = (-before..dim + after)
+            .map(|place| place.rem_euclid(period))
+            .map(|place| if place < dim { place } else { period - place - twice })
+            .map(|place| i32::try_from(place).unwrap_or(0))
+            .collect();
+        Array::from_slice(&places, &[i32::try_from(places.len()).unwrap_or(i32::MAX)])
     }
 }
 
@@ -484,6 +1011,17 @@ fn product(op: &'static str, dim: i32, count: i32) -> Result<i32> {
 /// # Errors
 /// [`Error::Argument`] when there are none or `axis` is out of range, [`Error::Shape`] when the result does not fit in
 /// memory, [`Error::Mlx`] when shapes differ elsewhere than along `axis`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, concatenate};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[1, 2])?, Array::from_slice(&[3i32, 4], &[1, 2])?);
+/// assert_eq!(concatenate(&[&x, &y], 0)?.to_vec::<i32>()?, [1, 2, 3, 4]);
+/// assert_eq!(concatenate(&[&x, &y], 1)?.shape(), [1, 4]);
+/// # Ok(()) }
+/// ```
 pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
     if arrays.is_empty() {
         return Err(Error::argument("concatenate", "arrays", "there are none"));
@@ -497,6 +1035,37 @@ pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
     unsafe { call!(Array = mlx_concatenate_axis(arrays.as_raw(), axis, stream())) }
 }
 
+/// The elements of arrays of any shape, each flattened, one after another.
+///
+/// - shape: `[size₁ + size₂ + ..]`
+/// - dtype: promoted
+/// - source: `mlx_concatenate`
+///
+/// # Errors
+/// [`Error::Argument`] when there are none, [`Error::Shape`] when the result does not fit in memory.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, concatenate_flat};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2, 1])?, Array::scalar(3i32)?);
+/// assert_eq!(concatenate_flat(&[&x, &y])?.to_vec::<i32>()?, [1, 2, 3]);
+/// # Ok(()) }
+/// ```
+pub fn concatenate_flat(arrays: &[&Array]) -> Result<Array> {
+    let op = "concatenate_flat";
+    if arrays.is_empty() {
+        return Err(Error::argument(op, "arrays", "there are none"));
+    }
+    if i32::try_from(arrays.iter().map(|array| array.size()).sum::<usize>()).is_err() {
+        return Err(Error::shape(op, "the result is longer than an axis can be"));
+    }
+    let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
+    // SAFETY: op contract.
+    unsafe { call!(Array = mlx_concatenate(arrays.as_raw(), stream())) }
+}
+
 /// Arrays of one shape as the slices along a new axis.
 ///
 /// - shape: N arrays of `[.., ..]` → `[.., N, ..]`
@@ -506,6 +1075,16 @@ pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
 /// # Errors
 /// [`Error::Argument`] when there are none, [`Error::Shape`] when the result does not fit in memory, [`Error::Mlx`]
 /// when shapes differ or `axis` is out of range.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, stack};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2])?, Array::from_slice(&[3i32, 4], &[2])?);
+/// assert_eq!(stack(&[&x, &y], 1)?.to_vec::<i32>()?, [1, 3, 2, 4]);
+/// # Ok(()) }
+/// ```
 pub fn stack(arrays: &[&Array], axis: i32) -> Result<Array> {
     if arrays.is_empty() {
         return Err(Error::argument("stack", "arrays", "there are none"));
@@ -522,6 +1101,18 @@ pub fn stack(arrays: &[&Array], axis: i32) -> Result<Array> {
 ///
 /// # Errors
 /// [`Error::Mlx`] when they do not broadcast, [`Error::Shape`] when one, written out, would not fit in memory.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, broadcast_arrays};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2])?, Array::from_slice(&[3i32, 4], &[2, 1])?);
+/// let views = broadcast_arrays(&[&x, &y])?;
+/// assert_eq!(views[0].to_vec::<i32>()?, [1, 2, 1, 2]);
+/// assert_eq!(views[1].to_vec::<i32>()?, [3, 3, 4, 4]);
+/// # Ok(()) }
+/// ```
 pub fn broadcast_arrays(arrays: &[&Array]) -> Result<Vec<Array>> {
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;
     // SAFETY: op contract.
@@ -541,13 +1132,25 @@ pub enum Indexing {
 /// Coordinate arrays from coordinate vectors.
 ///
 /// - `sparse`: whether each result keeps length 1 along the axes of the others
-/// - shape: vectors of N, M, .. → `[M, N, ..]` each with [`Indexing::Xy`], `[N, M, ..]` with [`Indexing::Ij`]
+/// - shape: vectors of N, M, .. (a scalar counts as one of 1) → `[M, N, ..]` each with [`Indexing::Xy`], `[N, M, ..]` with [`Indexing::Ij`]
 /// - dtype: any, kept
 /// - source: `mlx_meshgrid`
 ///
 /// # Errors
 /// [`Error::Argument`] when there are none, [`Error::Shape`] when the grid does not fit in memory, [`Error::Mlx`] when
-/// one is not a vector.
+/// one has more than one axis.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Indexing, meshgrid};
+///
+/// let (x, y) = (Array::from_slice(&[1i32, 2], &[2])?, Array::from_slice(&[3i32, 4, 5], &[3])?);
+/// let grids = meshgrid(&[&x, &y], false, Indexing::Ij)?;
+/// assert_eq!(grids[0].to_vec::<i32>()?, [1, 1, 1, 2, 2, 2]);
+/// assert_eq!(grids[1].to_vec::<i32>()?, [3, 4, 5, 3, 4, 5]);
+/// # Ok(()) }
+/// ```
 pub fn meshgrid(arrays: &[&Array], sparse: bool, indexing: Indexing) -> Result<Vec<Array>> {
     if arrays.is_empty() {
         return Err(Error::argument("meshgrid", "arrays", "there are none"));

@@ -28,6 +28,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2], &[3])?;
+    /// assert_eq!(x.sort(0)?.to_vec::<i32>()?, [1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn sort(&self, axis: i32) -> Result<Array> {
         let (axis, _) = self.axis("sort", axis)?;
         if self.size() == 0 {
@@ -45,6 +55,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2], &[3])?;
+    /// assert_eq!(x.argsort(-1)?.to_vec::<u32>()?, [1, 2, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn argsort(&self, axis: i32) -> Result<Array> {
         let (axis, _) = self.axis("argsort", axis)?;
         if self.size() == 0 {
@@ -64,6 +84,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`, [`Error::Index`] when `kth` is outside `-N..N`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[5i32, 1, 4, 2, 3], &[5])?;
+    /// assert_eq!(x.partition(2, 0)?.to_vec::<i32>()?[2], 3);
+    /// # Ok(()) }
+    /// ```
     pub fn partition(&self, kth: i32, axis: i32) -> Result<Array> {
         let (axis, size) = self.axis("partition", axis)?;
         let kth = position("partition", kth, size)?;
@@ -83,6 +113,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`, [`Error::Index`] when `kth` is outside `-N..N`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[5i32, 1, 4, 2, 3], &[5])?;
+    /// assert_eq!(x.argpartition(2, 0)?.to_vec::<u32>()?[2], 4);
+    /// # Ok(()) }
+    /// ```
     pub fn argpartition(&self, kth: i32, axis: i32) -> Result<Array> {
         let (axis, size) = self.axis("argpartition", axis)?;
         let kth = position("argpartition", kth, size)?;
@@ -103,6 +143,16 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim` or `k` is outside `0..=N`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[5i32, 1, 4, 2, 3], &[5])?;
+    /// assert_eq!(x.topk(2, 0)?.sort(0)?.to_vec::<i32>()?, [4, 5]);
+    /// # Ok(()) }
+    /// ```
     pub fn topk(&self, k: i32, axis: i32) -> Result<Array> {
         let (axis, size) = self.axis("topk", axis)?;
         if !(0..=size).contains(&k) {
@@ -119,6 +169,140 @@ impl Array {
         unsafe { call!(Array = mlx_topk_axis(self.as_raw(), k, axis, stream())) }
     }
 
+    /// All elements in ascending order; equal ones keep their order, NaNs come last.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any, kept
+    /// - source: `mlx_sort`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the array has more elements than an axis can have.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.sort_all()?.to_vec::<i32>()?, [0, 1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn sort_all(&self) -> Result<Array> {
+        if self.flat_size("sort_all")? == 0 {
+            return Array::zeros(&[0], self.dtype());
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_sort(self.as_raw(), stream())) }
+    }
+
+    /// The indices into the flattened array that [`Array::sort_all`] would take the elements in.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any → uint32
+    /// - source: `mlx_argsort`
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the array has more elements than an axis can have.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.argsort_all()?.to_vec::<u32>()?, [3, 1, 2, 0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn argsort_all(&self) -> Result<Array> {
+        if self.flat_size("argsort_all")? == 0 {
+            return Array::zeros(&[0], Dtype::Uint32);
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_argsort(self.as_raw(), stream())) }
+    }
+
+    /// [`Array::partition`] of the flattened array.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any, kept
+    /// - `kth`: in `-size..size`, a negative one counts from the end
+    /// - source: `mlx_partition`
+    ///
+    /// # Errors
+    /// [`Error::Index`] when `kth` is outside `-size..size`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.partition_all(1)?.to_vec::<i32>()?[1], 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn partition_all(&self, kth: i32) -> Result<Array> {
+        let kth = position("partition_all", kth, self.flat_size("partition_all")?)?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_partition(self.as_raw(), kth, stream())) }
+    }
+
+    /// The indices into the flattened array that [`Array::partition_all`] would take the elements in.
+    ///
+    /// - shape: `[size]`
+    /// - dtype: any → uint32
+    /// - `kth`: in `-size..size`, a negative one counts from the end
+    /// - source: `mlx_argpartition`
+    ///
+    /// # Errors
+    /// [`Error::Index`] when `kth` is outside `-size..size`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.argpartition_all(2)?.to_vec::<u32>()?[2], 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn argpartition_all(&self, kth: i32) -> Result<Array> {
+        let kth = position("argpartition_all", kth, self.flat_size("argpartition_all")?)?;
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_argpartition(self.as_raw(), kth, stream())) }
+    }
+
+    /// The `k` largest of all elements, in no particular order.
+    ///
+    /// A NaN is among the largest.
+    ///
+    /// - shape: `[k]`
+    /// - dtype: any, kept
+    /// - source: `mlx_topk`
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `k` is outside `0..=size`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::Array;
+    ///
+    /// let x = Array::from_slice(&[3i32, 1, 2, 0], &[2, 2])?;
+    /// assert_eq!(x.topk_all(2)?.sort(0)?.to_vec::<i32>()?, [2, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn topk_all(&self, k: i32) -> Result<Array> {
+        let size = self.flat_size("topk_all")?;
+        if !(0..=size).contains(&k) {
+            return Err(Error::argument("topk_all", "k", format!("expected 0 to {size}, found {k}")));
+        }
+        if k == 0 {
+            return Array::zeros(&[0], self.dtype());
+        }
+        // SAFETY: op contract.
+        unsafe { call!(Array = mlx_topk(self.as_raw(), k, stream())) }
+    }
+
     /// Where each of `values` belongs in this sorted sequence, by binary search.
     ///
     /// The sequence must be in ascending order, NaNs last; on another one the result is some number in `0..=N`.
@@ -129,6 +313,18 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Shape`] when this array has not exactly one axis.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Side};
+    ///
+    /// let x = Array::from_slice(&[1.0f32, 2.0, 2.0, 3.0], &[4])?;
+    /// let values = Array::from_slice(&[2.0f32, 9.0], &[2])?;
+    /// assert_eq!(x.searchsorted(&values, Side::Left)?.to_vec::<u32>()?, [1, 4]);
+    /// assert_eq!(x.searchsorted(&values, Side::Right)?.to_vec::<u32>()?, [3, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn searchsorted(&self, values: &Array, side: Side) -> Result<Array> {
         if self.ndim() != 1 {
             let message = format!("expected a sequence of one axis, found shape {:?}", self.shape());
@@ -143,6 +339,13 @@ impl Array {
         };
         // SAFETY: op contract. The name of the side is a NUL-terminated constant.
         unsafe { call!(Array = mlx_searchsorted(self.as_raw(), values.as_raw(), side.as_ptr(), stream())) }
+    }
+
+    /// The number of elements, as the length of one axis.
+    pub(crate) fn flat_size(&self, op: &'static str) -> Result<i32> {
+        let size = self.size();
+        i32::try_from(size)
+            .map_err(|_| Error::shape(op, format!("{size} elements are more than an axis can have")))
     }
 
     /// `axis` counted from the front, and its length.

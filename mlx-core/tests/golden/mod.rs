@@ -7,6 +7,12 @@
 mod conv;
 mod fft;
 mod index;
+mod compare;
+mod create;
+mod elementwise;
+mod reduce;
+mod shape;
+mod sort;
 
 use std::fmt::Write as _;
 
@@ -18,6 +24,12 @@ const FAMILIES: &[(&str, &str, Run)] = &[
     ("conv", include_str!("conv.json"), conv::run),
     ("fft", include_str!("fft.json"), fft::run),
     ("index", include_str!("index.json"), index::run),
+    ("compare", include_str!("compare.json"), compare::run),
+    ("create", include_str!("create.json"), create::run),
+    ("elementwise", include_str!("elementwise.json"), elementwise::run),
+    ("reduce", include_str!("reduce.json"), reduce::run),
+    ("shape", include_str!("shape.json"), shape::run),
+    ("sort", include_str!("sort.json"), sort::run),
 ];
 
 /// Makes the call that an op's name and parameters stand for.
