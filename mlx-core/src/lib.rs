@@ -19,9 +19,11 @@
 //! [`io`] for checkpoints, [`Stream`] for where things run, and [`SharedArray`] for the way between threads.
 
 pub mod custom;
+pub mod distributed;
 pub mod fast;
 pub mod io;
 pub mod memory;
+pub mod metal;
 pub mod random;
 pub mod transform;
 
@@ -34,13 +36,16 @@ mod element;
 mod error;
 mod eval;
 mod ffi;
+#[cfg(feature = "ndarray")]
+mod interchange;
 mod ops;
 mod shared;
+mod text;
 mod vector;
 
 pub use array::Array;
 pub use cpu::{check_cpu_variables, has_cpu_kernels};
-pub use device::{Device, DeviceKind, Stream};
+pub use device::{Device, DeviceKind, DeviceValue, Stream, synchronize, version};
 pub use dtype::Dtype;
 pub use element::{Complex64, Element};
 pub use error::{Error, Result};
