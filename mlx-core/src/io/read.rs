@@ -269,6 +269,9 @@ pub fn read_safetensors(mut reader: impl Read + Seek) -> Result<Tensors> {
     }
     let mut json = Vec::new();
     reader.by_ref().take(length).read_to_end(&mut json).map_err(io)?;
+    if (json.len() as u64) < length {
+        return Err(wrong(format!("the header ends after {} of {length} bytes", json.len())));
+    }
     let header: Metadata = serde_json::from_slice(&json).map_err(|e| wrong(e.to_string()))?;
     if header.data_len() as u64 != there - length {
         let (expected, found) = (header.data_len(), there - length);

@@ -6,11 +6,13 @@
 
 use std::fmt::Write as _;
 
+mod io;
+
 use mlx_core::{Array, Complex64, Dtype, Result, bf16, f16, step, transform};
 use serde_json::Value;
 
 /// Every family with its cases.
-const FAMILIES: &[(&str, &str, Run)] = &[];
+const FAMILIES: &[(&str, &str, Run)] = &[("io", include_str!("io.json"), io::run)];
 
 /// Makes the call that an op's name and parameters stand for.
 pub(crate) type Run = fn(&str, &[Array], &Params) -> Result<Vec<Array>>;
