@@ -570,4 +570,66 @@ mod tests {
         assert_eq!(Stream::current().unwrap(), before);
         other.synchronize().unwrap();
     }
+
+    #[test]
+    fn devices_tell_what_they_are() {
+        let cpu = Device::cpu().unwrap();
+        let info = cpu.info().unwrap();
+        assert!(
+            matches!(info.get("device_name"), Some(DeviceValue::Text(name)) if !name.is_empty()),
+            "{info:?}"
+        );
+        assert_eq!(Device::count(DeviceKind::Cpu).unwrap(), 1);
+        let gpus = Device::count(DeviceKind::Gpu).unwrap();
+        let beyond = Device::new(DeviceKind::Gpu, i32::try_from(gpus).unwrap()).unwrap();
+        assert!(!beyond.is_available().unwrap());
+        for absent in [beyond, Device::new(DeviceKind::Cpu, i32::MAX).unwrap()] {
+            assert!(absent.info().unwrap_err().to_string().contains("not available"));
+            assert!(absent.set_default().unwrap_err().to_string().contains("not available"));
+        }
+        for index in 0..gpus {
+            let gpu = Device::new(DeviceKind::Gpu, i32::try_from(index).unwrap()).unwrap();
+            assert!(gpu.info().unwrap().values().any(|value| matches!(value, DeviceValue::Number(_))));
+        }
+    }
+
+    #[test]
+    fn default_device_is_that_of_this_thread_and_of_new_ones() {
+        // Another thread than those of other tests, whose streams stay what they are.
+        std::thread::spawn(|| {
+            let before = Device::default_device().unwrap();
+            let side = Stream::new(&Device::cpu().unwrap()).unwrap();
+            side.scope(|| {
+                before.set_default().unwrap();
+                assert_ne!(Stream::current().unwrap(), side);
+            });
+            assert_eq!(Device::default_device().unwrap(), before);
+            assert_eq!(Stream::current().unwrap().device().unwrap(), before);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn synchronising_waits_for_what_was_started() {
+        let a = crate::Array::ones(&[1000], crate::Dtype::Float32).unwrap().exp().unwrap();
+        crate::async_eval([&a]).unwrap();
+        synchronize().unwrap();
+        assert!(a.is_available().unwrap());
+        assert!(version().unwrap().starts_with("0."));
+    }
+
+    #[test]
+    fn what_is_metals_alone_is_refused_elsewhere() {
+        use crate::metal;
+        if metal::is_available().unwrap() {
+            return;
+        }
+        for error in [metal::start_capture("a.gputrace").unwrap_err(), metal::stop_capture().unwrap_err()] {
+            assert!(error.to_string().contains("no Metal"), "{error}");
+        }
+        // SAFETY: nothing is loaded where there is no Metal.
+        assert!(unsafe { metal::set_metallib_path("%n%s") }.is_err());
+        let _ = metal::metallib_path().unwrap();
+    }
 }

@@ -21,7 +21,7 @@
 //! // Alone where no launcher has set anything.
 //! let group = Group::init_or_alone(Backend::Any)?;
 //! let share = Array::from_slice(&[1.0f32, 2.0], &[2])?;
-//! let mean = (&group.all_sum(&share)? / f64::from(group.size()))?;
+//! let mean = (&group.all_sum(&share)? / group.size() as f32)?;
 //! assert_eq!(mean.to_vec::<f32>()?, [1.0, 2.0]);
 //! # Ok(()) }
 //! ```

@@ -16,11 +16,20 @@
 //! ```
 //!
 //! Reading order: [`Array`] and [`Element`], then the ops by family, [`fast`] for the fused kernels of language models,
-//! [`io`] for checkpoints, [`Stream`] for where things run, and [`SharedArray`] for the way between threads.
+//! [`io`] for checkpoints and files, [`Stream`] for where things run, [`SharedArray`] for the way between threads, and
+//! [`distributed`] for the way between processes. [`guide`] has the long topics.
+//!
+//! # Features
+//! None is on by default.
+//!
+//! - `ndarray`: `TryFrom` between [`Array`] and the arrays and views of the `ndarray` crate, without a copy where that can be
+//! - `num-complex`: `num_complex::Complex<f32>` as an [`Element`]
+//! - `npz`: NumPy's archives in [`io`]
 
 pub mod custom;
 pub mod distributed;
 pub mod fast;
+pub mod guide;
 pub mod io;
 pub mod memory;
 pub mod metal;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What concerns Apple's GPUs alone. Elsewhere each call but [`is_available`] is an error.
+//! What concerns Apple's GPUs alone. Elsewhere there is nothing to record and nothing to load.
 
 use std::path::{Path, PathBuf};
 
@@ -70,7 +70,7 @@ pub fn stop_capture() -> Result<()> {
     unsafe { call!(mlx_metal_stop_capture()) }
 }
 
-/// The file that the GPU's kernels are loaded from, where one was named or found.
+/// The file that the GPU's kernels are loaded from; none where there is no Metal, or none was named or found.
 ///
 /// # Errors
 /// [`Error::Mlx`] when the library cannot tell.
@@ -83,6 +83,9 @@ pub fn stop_capture() -> Result<()> {
 /// # Ok(()) }
 /// ```
 pub fn metallib_path() -> Result<Option<PathBuf>> {
+    if !is_available()? {
+        return Ok(None);
+    }
     // SAFETY: op contract.
     let path = unsafe { call!(Text = mlx_metal_get_metallib_path()) }?.to_text();
     Ok(Some(path).filter(|path| !path.is_empty()).map(PathBuf::from))

@@ -78,8 +78,8 @@ fn an_environment_that_is_not_in_order_is_refused() {
         })
         .chain([start("refused", "0", &dir.path().join("absent.json"))])
         .collect();
-    for (status, case) in members.into_iter().map(end).zip(cases.iter().chain([&("0", "no file")])) {
-        assert!(status.success(), "{case:?}: {status}");
+    for ((status, said), case) in members.into_iter().map(end).zip(cases.iter().chain([&("0", "no file")])) {
+        assert!(status.success(), "{case:?}: {status}\n{said}");
     }
 }
 
@@ -223,11 +223,11 @@ fn together(role: &str) {
                 end(member)
             })
             .collect();
-        if ends.iter().all(|status| status.code() != Some(NOT_JOINED)) {
+        if ends.iter().all(|(status, _)| status.code() != Some(NOT_JOINED)) {
             break;
         }
     }
-    assert!(ends.iter().all(ExitStatus::success), "{ends:?}");
+    assert!(ends.iter().all(|(status, _)| status.success()), "{ends:#?}");
 }
 
 fn start(role: &str, rank: &str, hosts: &Path) -> Child {
@@ -242,8 +242,8 @@ fn start(role: &str, rank: &str, hosts: &Path) -> Child {
         .unwrap()
 }
 
-/// How a process ended, which is made to after a while; and what it said, if it did not end well.
-fn end(mut member: Child) -> ExitStatus {
+/// How a process ended, which is made to after a while, and what it said.
+fn end(mut member: Child) -> (ExitStatus, String) {
     for _ in 0..POLLS {
         if member.try_wait().unwrap().is_some() {
             break;
@@ -252,8 +252,5 @@ fn end(mut member: Child) -> ExitStatus {
     }
     let _ = member.kill();
     let output = member.wait_with_output().unwrap();
-    if !output.status.success() {
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-    }
-    output.status
+    (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -63,6 +63,18 @@ impl SafetensorsFile {
     }
 
     /// The file.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use mlx_core::{Array, io};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("a.safetensors");
+    /// # io::save_safetensors(&path, [("x", &Array::scalar(1.0f32)?)], &Default::default())?;
+    /// let file = io::SafetensorsFile::open(&path)?;
+    /// assert!(file.path().ends_with("a.safetensors"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn path(&self) -> &Path {
         self.map.path()
@@ -74,6 +86,18 @@ impl SafetensorsFile {
     }
 
     /// The free text of the header.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use mlx_core::{Array, io};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("a.safetensors");
+    /// # io::save_safetensors(&path, [("x", &Array::scalar(1.0f32)?)], &Default::default())?;
+    /// let file = io::SafetensorsFile::open(&path)?;
+    /// assert!(file.metadata().is_empty());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, String> {
         self.header.metadata()

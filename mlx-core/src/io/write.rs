@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
 
 use super::dtype_to_file;
 use crate::Array;
@@ -122,23 +122,35 @@ fn header(
     tensors: &BTreeMap<String, &Array>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, String> {
+    /// What readers take at most.
+    const MOST: usize = 100_000_000;
     let mut end = 0usize;
-    let infos = tensors
-        .iter()
-        .map(|(name, array)| {
-            let begin = end;
-            end += array.nbytes();
-            let shape = array.shape().iter().map(|&dim| usize::try_from(dim).unwrap_or_default()).collect();
-            (
-                name.clone(),
-                TensorInfo { dtype: dtype_to_file(array.dtype()), shape, data_offsets: (begin, end) },
-            )
-        })
-        .collect();
-    let metadata = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());
-    let header = Metadata::new(metadata, infos).map_err(|e| e.to_string())?;
-    let mut json = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
+    // The same content gives the same bytes: entries stand in the order of their names, the free text first.
+    let mut json = b"{".to_vec();
+    let mut entry = |key: &str, value: serde_json::Result<Vec<u8>>| -> Result<(), String> {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        json.extend(serde_json::to_vec(key).map_err(|e| e.to_string())?);
+        json.push(b':');
+        json.extend(value.map_err(|e| e.to_string())?);
+        Ok(())
+    };
+    if !metadata.is_empty() {
+        entry("__metadata__", serde_json::to_vec(metadata))?;
+    }
+    for (name, array) in tensors {
+        let begin = end;
+        end += array.nbytes();
+        let shape = array.shape().iter().map(|&dim| usize::try_from(dim).unwrap_or_default()).collect();
+        let info = TensorInfo { dtype: dtype_to_file(array.dtype()), shape, data_offsets: (begin, end) };
+        entry(name, serde_json::to_vec(&info))?;
+    }
+    json.push(b'}');
     json.resize(json.len().next_multiple_of(8), b' ');
+    if json.len() > MOST {
+        return Err(format!("names and shapes take {} bytes, more than the format allows", json.len()));
+    }
     Ok(json)
 }
 
