@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Arrays: making them from host memory, asking what they are, reading them.
+//!
+//! **Lent values.** [`Array::as_slice`] and [`Array::with_bytes`] hand out the memory of an array for as long as the array
+//! is borrowed. It stays where it is and as it is, because
+//!
+//! - nothing frees it: the array's handle counts as one owner of the node, the node owns its buffer, and a node that was
+//!   computed is never computed again. The handle can only be given another node through `&mut`.
+//! - no op takes it over for its own result: MLX does that where the node has one owner left, the op, and the buffer one
+//!   node. The handle is another owner.
+//! - no op of this crate writes to it. The only ones that write to an operand's memory are those of
+//!   [`KvBuffer`](crate::fast::KvBuffer), which makes that memory itself, never hands it out whole, and writes behind
+//!   everything that it handed out.
+//! - no other array has the same memory without being counted: a tensor of a mapped file is lent from one mapping once,
+//!   and a vector is given to one array.
 
+use std::ffi::c_void;
 use std::fmt;
 
 use half::{bf16, f16};
@@ -9,7 +23,11 @@ use crate::closure::is_tracing;
 use crate::element::Sealed;
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, c_len, call, handle, sys};
+use crate::memory::Foreign;
 use crate::{Dtype, Element};
+
+/// A vector of fewer bytes is copied: that costs less than to keep it.
+const WORTH_KEEPING: usize = 4096;
 
 handle! {
     /// An n-dimensional array: a cheap, shared reference to a node of the lazy graph.
@@ -55,11 +73,115 @@ impl Array {
         unsafe { Self::copied_from(data.as_ptr().cast(), shape, T::DTYPE) }
     }
 
+    /// An array of the given shape that takes over `data`, in row-major order.
+    ///
+    /// On the CPU nothing is copied, unless the vector is small: the array lies in the vector's memory, which is freed
+    /// when the last array that needs it is dropped, on whatever thread. Elsewhere this is
+    /// [`from_slice`](Self::from_slice).
+    ///
+    /// # Errors
+    /// As [`Array::from_slice`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let squares: Vec<f32> = (0..6u8).map(|i| f32::from(i * i)).collect();
+    /// let a = mlx_core::Array::from_vec(squares, &[2, 3])?;
+    /// assert_eq!(a.sum_all()?.item::<f32>()?, 55.0);
+    /// # Ok(()) }
+    /// ```
+    pub fn from_vec<T: Element>(mut data: Vec<T>, shape: &[i32]) -> Result<Self> {
+        let expected = element_count("from_vec", shape, T::DTYPE)?;
+        if data.len() != expected {
+            return Err(Error::BufferLength { shape: shape.to_vec(), expected, found: data.len() });
+        }
+        let aligned = data.as_ptr().align_offset(T::DTYPE.size()) == 0;
+        if size_of_val(data.as_slice()) < WORTH_KEEPING || !aligned {
+            return Self::from_slice(&data, shape);
+        }
+        let place = data.as_mut_ptr();
+        let counted = Foreign::new(size_of_val(data.as_slice()));
+        // SAFETY: `data` holds the elements of `shape`, more than eight bytes, aligned. It goes along, so that its memory
+        // lives as long as it is used, and it is not touched there: a vector that moves leaves its elements in place.
+        match unsafe { Self::given(place.cast(), shape, T::DTYPE, (data, counted)) } {
+            Ok(array) => Ok(array),
+            Err((data, _)) => Self::from_slice(&data, shape),
+        }
+    }
+
+    /// An array whose elements are the first bytes of `words`, which it takes over where it can.
+    pub(crate) fn from_words(mut words: Vec<u64>, shape: &[i32], dtype: Dtype) -> Result<Self> {
+        let nbytes = element_count("from_words", shape, dtype)? * dtype.size();
+        let Some(bytes) = bytemuck::cast_slice::<u64, u8>(&words).get(..nbytes) else {
+            let found = size_of_val(words.as_slice());
+            return Err(Error::BufferLength { shape: shape.to_vec(), expected: nbytes, found });
+        };
+        if nbytes < WORTH_KEEPING {
+            return Self::from_bytes(bytes, shape, dtype);
+        }
+        let (place, counted) = (words.as_mut_ptr(), Foreign::new(nbytes));
+        // SAFETY: `words` holds the elements of `shape`, more than eight bytes, aligned for any. It goes along, so that its
+        // memory lives as long as it is used, and it is not touched there.
+        match unsafe { Self::given(place.cast(), shape, dtype, (words, counted)) } {
+            Ok(array) => Ok(array),
+            Err((words, _)) => {
+                let bytes = bytemuck::cast_slice::<u64, u8>(&words);
+                Self::from_bytes(bytes.get(..nbytes).unwrap_or_default(), shape, dtype)
+            }
+        }
+    }
+
+    /// An array in memory that `owner` frees when it is dropped. Gives `owner` back where arrays are not in plain memory.
+    ///
+    /// # Safety
+    /// `data` points to the elements of `shape`, at least eight bytes of them, aligned, which nobody else reads or writes
+    /// before `owner` is dropped; `owner` may be dropped on any thread.
+    unsafe fn given<P>(data: *mut c_void, shape: &[i32], dtype: Dtype, owner: P) -> Result<Self, P> {
+        unsafe extern "C" fn release<P>(owner: *mut c_void) {
+            // Nothing may unwind through C, and what a destructor wanted to say has no one to hear it.
+            let dropped = std::panic::catch_unwind(|| {
+                // SAFETY: the pointer of a boxed `P`, given away below, which comes back once.
+                drop(unsafe { Box::from_raw(owner.cast::<P>()) });
+            });
+            if let Err(payload) = dropped {
+                std::mem::forget(payload);
+            }
+        }
+        let owner = Box::into_raw(Box::new(owner));
+        let mut array = <Array as Handle>::empty();
+        // SAFETY: op contract, except that mlx keeps the pointer; by this function's contract it may.
+        let given = unsafe {
+            call!(mlx_custom_give(
+                array.as_mut_raw(),
+                data,
+                shape.as_ptr(),
+                shape.len(),
+                dtype.to_raw(),
+                owner.cast(),
+                Some(release::<P>),
+            ))
+        };
+        match given {
+            Ok(()) => Ok(array),
+            // SAFETY: a failure leaves the owner with the caller.
+            Err(_) => Err(*unsafe { Box::from_raw(owner) }),
+        }
+    }
+
     /// An array of the given shape and dtype, copied from the raw bytes of its elements in row-major order.
     ///
     /// # Errors
     /// [`Error::BufferLength`], in bytes, when `data` has not exactly as many as `shape` and `dtype` say,
     /// [`Error::Shape`] when a dimension is negative.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// let a = Array::from_bytes(&[1, 0, 2, 0], &[2], Dtype::Uint16)?;
+    /// assert_eq!(a.to_vec::<u16>()?, [1u16, 2].map(u16::from_le));
+    /// # Ok(()) }
+    /// ```
     pub fn from_bytes(data: &[u8], shape: &[i32], dtype: Dtype) -> Result<Self> {
         let expected = element_count("from_bytes", shape, dtype)? * dtype.size();
         if data.len() != expected {
@@ -88,6 +210,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when memory is exhausted.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::scalar(2.5f32)?;
+    /// assert!(a.shape().is_empty());
+    /// assert_eq!(a.item::<f32>()?, 2.5);
+    /// # Ok(()) }
+    /// ```
     pub fn scalar<T: Element>(value: T) -> Result<Self> {
         Self::from_slice(&[value], &[])
     }
@@ -98,6 +229,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when memory is exhausted.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype};
+    /// let a = Array::ones(&[2], Dtype::Bfloat16)?;
+    /// assert_eq!((&a * &a.scalar_like(0.5)?)?.dtype(), Dtype::Bfloat16);
+    /// # Ok(()) }
+    /// ```
     pub fn scalar_like(&self, value: f64) -> Result<Self> {
         let dtype = self.dtype();
         Self::constant(
@@ -132,6 +272,14 @@ impl Array {
     }
 
     /// The length of each axis; empty for a scalar.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::from_slice(&[0u8; 6], &[2, 3])?;
+    /// assert_eq!((a.shape(), a.ndim(), a.size()), (&[2, 3][..], 2, 6));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn shape(&self) -> &[i32] {
         // SAFETY: op contract. The shape is a vector inside the node that `self` keeps alive, and a node's shape
@@ -154,12 +302,26 @@ impl Array {
     }
 
     /// The bytes that the elements take.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// assert_eq!(mlx_core::Array::from_slice(&[0i32; 6], &[2, 3])?.nbytes(), 24);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn nbytes(&self) -> usize {
         self.size() * self.dtype().size()
     }
 
     /// The element type.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// assert_eq!(mlx_core::Array::scalar(true)?.dtype(), mlx_core::Dtype::Bool);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn dtype(&self) -> Dtype {
         // SAFETY: op contract.
@@ -170,6 +332,14 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Argument`] when `axis` is outside `-ndim..ndim`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::from_slice(&[0u8; 6], &[2, 3])?;
+    /// assert_eq!((a.dim(0)?, a.dim(-1)?), (2, 3));
+    /// # Ok(()) }
+    /// ```
     pub fn dim(&self, axis: i32) -> Result<i32> {
         let ndim = self.ndim();
         usize::try_from(axis)
@@ -183,6 +353,15 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the computation fails, or when the array was made by another thread.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::scalar(1.0f32)?.exp()?;
+    /// a.eval()?;
+    /// assert!(a.is_available()?);
+    /// # Ok(()) }
+    /// ```
     pub fn eval(&self) -> Result<()> {
         // SAFETY: op contract.
         unsafe { call!(mlx_checked_array_eval(self.as_raw(), is_tracing())) }
@@ -192,6 +371,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the library cannot tell.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::scalar(1.0f32)?.exp()?;
+    /// assert!(!a.is_available()?);
+    /// mlx_core::async_eval([&a])?;
+    /// let value = a.item::<f32>()?; // waits
+    /// assert!(a.is_available()? && value > 2.7);
+    /// # Ok(()) }
+    /// ```
     pub fn is_available(&self) -> Result<bool> {
         // SAFETY: op contract.
         unsafe { call!(copy bool = mlx_checked_array_is_available(self.as_raw())) }
@@ -202,27 +392,99 @@ impl Array {
     /// # Errors
     /// [`Error::Dtype`] when `T` is not the element type, [`Error::Shape`] when there is not exactly one element,
     /// [`Error::Mlx`] when the computation fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::from_slice(&[1, 2, 3], &[3])?;
+    /// assert_eq!(a.sum_all()?.item::<i32>()?, 6);
+    /// assert!(a.item::<i32>().is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn item<T: Element>(&self) -> Result<T> {
-        match self.to_vec::<T>()?.as_slice() {
-            [value] => Ok(*value),
-            _ => Err(Error::shape("item", format!("expected one element, found shape {:?}", self.shape()))),
+        self.expect_dtype::<T>("item")?;
+        if self.size() != 1 {
+            let message = format!("expected one element, found shape {:?}", self.shape());
+            return Err(Error::shape("item", message));
         }
+        self.eval()?;
+        let data = self.data()?.cast::<<T as Sealed>::Storage>();
+        // SAFETY: the array is evaluated and has one element, whatever its strides; a view of smaller elements may lie
+        // anywhere.
+        Ok(T::from_storage(unsafe { data.read_unaligned() }))
+    }
+
+    /// All values in row-major order, where they lie. Evaluates, and copies nothing.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] when `T` is not the element type; [`Error::Argument`] when the values do not lie one after the
+    /// other in row-major order, as after a transposition ([`to_vec`](Self::to_vec) takes any layout, and
+    /// [`contiguous`](Self::contiguous) makes an array that is in order); [`Error::Mlx`] when the computation fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2])?;
+    /// assert_eq!(a.as_slice::<f32>()?[2], 3.0);
+    /// assert!(a.transpose()?.as_slice::<f32>().is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// What is borrowed stays as it is, so the array can be used meanwhile, but not replaced:
+    ///
+    /// ```compile_fail,E0506
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let mut a = mlx_core::Array::scalar(1.0f32)?;
+    /// let values = a.as_slice::<f32>()?;
+    /// a = a.exp()?;
+    /// assert_eq!(values, [1.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
+        self.expect_dtype::<T>("as_slice")?;
+        self.eval()?;
+        if self.size() == 0 {
+            return Ok(&[]);
+        }
+        let refused = |message: &str| Err(Error::argument("as_slice", "self", message));
+        if !self.is_row_contiguous()? {
+            return refused("the values do not lie one after the other in row-major order");
+        }
+        let data = self.data()?.cast::<T>();
+        if !data.is_aligned() {
+            return refused("the values are a view of smaller ones, and not aligned");
+        }
+        if T::DTYPE == Dtype::Bool {
+            // SAFETY: the buffer of an evaluated, row-contiguous array holds `size` initialised bytes.
+            let bytes = unsafe { ffi::slice(data.cast::<u8>(), self.size()) };
+            if bytes.iter().any(|&byte| byte > 1) {
+                return refused("a truth value from elsewhere is neither 0 nor 1");
+            }
+        }
+        // SAFETY: the buffer of an evaluated, row-contiguous array holds `size` elements, aligned, each a value of `T`. It
+        // stays as it is while `self` is borrowed: see the module's page.
+        Ok(unsafe { ffi::slice(data, self.size()) })
     }
 
     /// All values in row-major order. Evaluates.
     ///
     /// # Errors
     /// [`Error::Dtype`] when `T` is not the element type, [`Error::Mlx`] when the computation fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2])?;
+    /// assert_eq!(a.transpose()?.to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        let found = self.dtype();
-        if found != T::DTYPE {
-            return Err(Error::Dtype { op: "to_vec", expected: T::DTYPE, found });
-        }
+        self.expect_dtype::<T>("to_vec")?;
         self.with_bytes(|bytes| match bytemuck::try_cast_slice::<u8, <T as Sealed>::Storage>(bytes) {
             Ok(storage) => storage.iter().map(|&s| T::from_storage(s)).collect(),
             // No elements, or a view of smaller elements that begins between two of these.
             Err(_) => bytes
-                .chunks_exact(found.size())
+                .chunks_exact(T::DTYPE.size())
                 .map(|chunk| T::from_storage(bytemuck::pod_read_unaligned(chunk)))
                 .collect(),
         })
@@ -232,12 +494,17 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Mlx`] when the computation fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let a = mlx_core::Array::from_slice(&[1u8, 2, 3, 4], &[2, 2])?.transpose()?;
+    /// assert_eq!(a.with_bytes(<[u8]>::to_vec)?, [1, 3, 2, 4]);
+    /// # Ok(()) }
+    /// ```
     pub fn with_bytes<R>(&self, body: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.eval()?;
-        // Only an evaluated array can tell how it is laid out.
-        // SAFETY: op contract.
-        let in_order = unsafe { call!(copy bool = _mlx_array_is_row_contiguous(self.as_raw())) }?;
-        if in_order {
+        if self.is_row_contiguous()? {
             return self.with_evaluated_bytes(body);
         }
         // SAFETY: op contract.
@@ -252,6 +519,20 @@ impl Array {
         if nbytes == 0 {
             return Ok(body(&[]));
         }
+        let data = self.data()?;
+        // SAFETY: the buffer of an evaluated, row-contiguous array holds `nbytes` initialised bytes, which stay as they are
+        // while `self` is borrowed: see the module's page.
+        Ok(body(unsafe { ffi::slice(data, nbytes) }))
+    }
+
+    /// Whether an evaluated array lies in row-major order without gaps. Others cannot tell.
+    fn is_row_contiguous(&self) -> Result<bool> {
+        // SAFETY: op contract.
+        unsafe { call!(copy bool = _mlx_array_is_row_contiguous(self.as_raw())) }
+    }
+
+    /// Where the first element of an evaluated array that has one lies.
+    fn data(&self) -> Result<*const u8> {
         // SAFETY: op contract. The array is evaluated, so there is a buffer behind it. Any dtype may be seen as bytes.
         let data = unsafe {
             ffi::prepare();
@@ -260,9 +541,15 @@ impl Array {
         if data.is_null() {
             ffi::check("mlx_array_data", 1)?;
         }
-        // SAFETY: the buffer of an evaluated, row-contiguous array holds `nbytes` initialised bytes; `self` keeps it
-        // alive and nothing writes to it while it is borrowed.
-        Ok(body(unsafe { ffi::slice(data, nbytes) }))
+        Ok(data)
+    }
+
+    fn expect_dtype<T: Element>(&self, op: &'static str) -> Result<()> {
+        let found = self.dtype();
+        if found != T::DTYPE {
+            return Err(Error::Dtype { op, expected: T::DTYPE, found });
+        }
+        Ok(())
     }
 }
 
@@ -344,7 +631,9 @@ mod tests {
     #[test]
     fn reading_another_dtype_is_an_error() {
         let error = Array::scalar(1.0f32).unwrap().item::<f64>().unwrap_err();
-        assert_eq!(error.to_string(), "to_vec: expected dtype float64, found float32");
+        assert_eq!(error.to_string(), "item: expected dtype float64, found float32");
+        assert!(Array::scalar(1u8).unwrap().as_slice::<bool>().is_err());
+        assert!(Array::scalar(1u8).unwrap().to_vec::<i8>().is_err());
     }
 
     #[test]

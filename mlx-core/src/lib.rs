@@ -16,13 +16,24 @@
 //! ```
 //!
 //! Reading order: [`Array`] and [`Element`], then the ops by family, [`fast`] for the fused kernels of language models,
-//! [`io`] for checkpoints, [`Stream`] for where things run, and [`SharedArray`] for the way between threads.
+//! [`io`] for checkpoints and files, [`Stream`] for where things run, [`SharedArray`] for the way between threads, and
+//! [`distributed`] for the way between processes. [`guide`] has the long topics.
+//!
+//! # Features
+//! None is on by default.
+//!
+//! - `ndarray`: `TryFrom` between [`Array`] and the arrays and views of the `ndarray` crate, without a copy where that can be
+//! - `num-complex`: `num_complex::Complex<f32>` as an [`Element`]
+//! - `npz`: NumPy's archives in [`io`]
 
 pub mod custom;
+pub mod distributed;
 pub mod fast;
 pub mod fft;
+pub mod guide;
 pub mod io;
 pub mod memory;
+pub mod metal;
 pub mod random;
 pub mod transform;
 
@@ -35,13 +46,16 @@ mod element;
 mod error;
 mod eval;
 mod ffi;
+#[cfg(feature = "ndarray")]
+mod interchange;
 mod ops;
 mod shared;
+mod text;
 mod vector;
 
 pub use array::Array;
 pub use cpu::{check_cpu_variables, has_cpu_kernels};
-pub use device::{Device, DeviceKind, Stream};
+pub use device::{Device, DeviceKind, DeviceValue, Stream, synchronize, version};
 pub use dtype::Dtype;
 pub use element::{Complex64, Element};
 pub use error::{Error, Result};
@@ -49,8 +63,3 @@ pub use eval::{async_eval, eval};
 pub use half::{bf16, f16};
 pub use ops::*;
 pub use shared::SharedArray;
-
-/// The article's examples run with the tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/indexing.md")]
-struct IndexingArticle;

@@ -49,6 +49,15 @@ impl Array {
     ///
     /// # Errors
     /// [`crate::Error::Mlx`] when the computation fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let shared = mlx_core::Array::scalar(3u8)?.to_shared()?;
+    /// let there = std::thread::spawn(move || shared.to_array()?.item::<u8>());
+    /// assert_eq!(there.join().unwrap()?, 3);
+    /// # Ok(()) }
+    /// ```
     pub fn to_shared(&self) -> Result<SharedArray> {
         // SAFETY: op contract.
         let cuda = unsafe { call!(copy bool = mlx_cuda_is_available()) }?;
@@ -71,6 +80,14 @@ impl SharedArray {
     ///
     /// # Errors
     /// [`crate::Error::Mlx`] when memory is exhausted.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// let shared = mlx_core::Array::scalar(3u8)?.to_shared()?;
+    /// assert_eq!(shared.to_array()?.item::<u8>()?, 3);
+    /// # Ok(()) }
+    /// ```
     pub fn to_array(&self) -> Result<Array> {
         match &self.0 {
             Shared::Node(array) => Ok(array.clone()),
@@ -79,6 +96,13 @@ impl SharedArray {
     }
 
     /// The length of each axis.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// assert_eq!(mlx_core::Array::from_slice(&[1, 2], &[2])?.to_shared()?.shape(), [2]);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn shape(&self) -> &[i32] {
         match &self.0 {
@@ -88,6 +112,13 @@ impl SharedArray {
     }
 
     /// The element type.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// assert_eq!(mlx_core::Array::scalar(3u8)?.to_shared()?.dtype(), mlx_core::Dtype::Uint8);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn dtype(&self) -> Dtype {
         match &self.0 {

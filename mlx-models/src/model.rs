@@ -125,7 +125,7 @@ pub(crate) fn prefill(
         }
         // Only the caches are evaluated: what the last block makes of these tokens is wanted by nobody.
         let _ = network.hidden(&ids, cache)?;
-        eval(cache.arrays())?;
+        eval(&cache.arrays()?)?;
     }
     Err(Error::EmptyPrompt)
 }

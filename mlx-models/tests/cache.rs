@@ -66,7 +66,7 @@ fn a_rotating_cache_holds_no_more_than_the_window_and_its_reserve() {
         let layer = &mut cache.layers_mut()[0];
         let (k, v) = (keys(layer.offset(), 1), keys(layer.offset(), 1));
         let _ = layer.append(&k, &v).unwrap();
-        mlx_core::eval(cache.arrays()).unwrap();
+        mlx_core::eval(&cache.arrays().unwrap()).unwrap();
     }
     // Two buffers of 2 × 2 heads × 3 float32, for a window of 16 and two steps of 256 tokens.
     assert!(cache.nbytes() <= 2 * (2 * 2 * 3 * 4) * (16 + 2 * 256), "{} bytes", cache.nbytes());

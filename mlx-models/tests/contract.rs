@@ -119,7 +119,7 @@ fn shapes_and_dtypes_hold() {
         let hidden = network.hidden(&ids, &mut cache).unwrap();
         assert_eq!((hidden.shape(), hidden.dtype()), (&[2, 20, 64][..], expected), "{name}");
         assert!(
-            cache.arrays().all(|array| array.dtype() == expected),
+            cache.arrays().unwrap().iter().all(|array| array.dtype() == expected),
             "{name}: the cache is of another dtype"
         );
         assert_eq!(cache.offset(), 20);

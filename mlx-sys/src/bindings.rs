@@ -4526,6 +4526,17 @@ unsafe extern "C" {
             unsafe extern "C" fn(payload: *mut ::std::os::raw::c_void),
         >,
     ) -> ::std::os::raw::c_int;
+    pub fn mlx_custom_give(
+        res: *mut mlx_array,
+        data: *mut ::std::os::raw::c_void,
+        shape: *const i32,
+        ndim: usize,
+        dtype: mlx_dtype,
+        payload: *mut ::std::os::raw::c_void,
+        release: ::std::option::Option<
+            unsafe extern "C" fn(payload: *mut ::std::os::raw::c_void),
+        >,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_custom_message(
         sink: *mut ::std::os::raw::c_void,
         text: *const ::std::os::raw::c_char,

@@ -439,6 +439,42 @@ extern "C" int mlx_custom_lend(
   }
 }
 
+extern "C" int mlx_custom_give(
+    mlx_array* res,
+    void* data,
+    const int32_t* shape,
+    size_t ndim,
+    mlx_dtype dtype,
+    void* payload,
+    void (*release)(void* payload)) {
+  try {
+    if (!has_length_in_front()) {
+      throw std::runtime_error("arrays are not in plain host memory here");
+    }
+    array out(Shape(shape, shape + ndim), mlx_dtype_to_cpp(dtype), nullptr, {});
+    auto strides = out.strides();
+    auto [dense, row, col] = check_contiguity(out.shape(), strides);
+    array::Flags flags{dense == out.size(), row, col};
+    // MLX takes the word that a buffer begins with for its length, and what follows for its data. Here that word is the
+    // first of the data, and the array begins so many bytes before where MLX sees data. The length is asked for only
+    // when an op looks whether a buffer is too large to be kept for a small result: what it finds decides between two
+    // right ways.
+    out.set_data(
+        allocator::Buffer(data),
+        out.size(),
+        std::move(strides),
+        flags,
+        -static_cast<int64_t>(sizeof(size_t)),
+        [payload, release](allocator::Buffer) { release(payload); });
+    out.set_status(array::Status::available);
+    mlx_array_set_(*res, std::move(out));
+    return 0;
+  } catch (const std::exception& e) {
+    mlx_error("%s", e.what());
+    return 1;
+  }
+}
+
 extern "C" void mlx_custom_message(void* sink, const char* text, size_t len) {
   try {
     static_cast<std::string*>(sink)->assign(text, len);

@@ -115,6 +115,17 @@ int mlx_custom_lend(
     void* payload,
     void (*release)(void* payload));
 
+/* The same for memory with nothing in front, which must hold eight bytes at least and be writable: an op that is the last
+ * to need the array may put its result there. */
+int mlx_custom_give(
+    mlx_array* res,
+    void* data,
+    const int32_t* shape,
+    size_t ndim,
+    mlx_dtype dtype,
+    void* payload,
+    void (*release)(void* payload));
+
 /* What `eval` says about a failure; `text` need not end in a NUL. */
 void mlx_custom_message(void* sink, const char* text, size_t len);
 

@@ -32,17 +32,35 @@ pub struct CachedAttention<'a> {
 /// Arrays never change, so to add a token to an array means to copy it. Here that is done only where somebody could
 /// tell: what an append writes lies behind everything that was handed out before, so on the CPU it goes into the same
 /// memory. A clone shares the memory until one of the two appends; the second to do so copies, and so does whoever
-/// appends again at a place that was written before.
+/// appends again at a place that was written before. The memory itself is nobody else's: it is made here, and only what was
+/// written is handed out.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Dtype, fast::KvBuffer};
+/// let mut buffer = KvBuffer::with_capacity([1, 2], 16, [4, 4], [Dtype::Float32; 2])?;
+/// let new = Array::ones(&[1, 2, 3, 4], Dtype::Float32)?;
+/// let (keys, values) = buffer.append(&new, &new, 0, 0)?;
+/// assert_eq!((keys.shape(), values.shape()), (&[1, 2, 3, 4][..], &[1, 2, 3, 4][..]));
+/// let (keys, _) = buffer.append(&new, &new, 3, 1)?;
+/// assert_eq!((keys.shape()[2], buffer.len()), (5, 6));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct KvBuffer {
     keys: Array,
     values: Array,
-    /// How many tokens of the memory were ever written, by any clone.
+    /// How many tokens of the memory are this clone's.
+    len: i32,
+    /// How many tokens of the memory were ever written, by any clone; fewer than none where the memory is somebody else's
+    /// and is not written to.
     written: Rc<Cell<i32>>,
 }
 
 impl KvBuffer {
-    /// Takes over buffers of which the first `written` tokens are of use.
+    /// Begins with arrays of which the first `written` tokens are of use. The first append copies them, unless nobody
+    /// else has them.
     ///
     /// # Errors
     /// [`Error::Shape`] when they are not `[B, K, capacity, ..]` of the same B, K and capacity, or hold fewer tokens.
@@ -56,11 +74,11 @@ impl KvBuffer {
             let message = format!("keys of {k:?} and values of {v:?} do not hold {written} tokens together");
             return Err(Error::shape("kv_buffer", message));
         }
-        Ok(Self { keys, values, written: Rc::new(Cell::new(written)) })
+        Ok(Self { keys, values, len: written, written: Rc::new(Cell::new(-1)) })
     }
 
     /// Buffers without tokens and with room for `capacity`, `[B, K, capacity, E]` each, with E and dtype of keys and of
-    /// values. What was not written has unspecified values.
+    /// values.
     ///
     /// # Errors
     /// [`Error::Shape`] when a number is negative, or the buffers do not fit in memory.
@@ -75,7 +93,7 @@ impl KvBuffer {
             Some(buffers) => buffers?,
             None => [Array::zeros(&shapes[0], dtypes[0])?, Array::zeros(&shapes[1], dtypes[1])?],
         };
-        Self::new(keys, values, 0)
+        Ok(Self { written: Rc::new(Cell::new(0)), ..Self::new(keys, values, 0)? })
     }
 
     /// How many tokens there is room for.
@@ -84,14 +102,44 @@ impl KvBuffer {
         self.keys.shape().get(2).copied().unwrap_or(0)
     }
 
-    /// All of the keys' memory, `[B, K, capacity, E]`.
-    pub fn keys(&self) -> &Array {
-        &self.keys
+    /// How many tokens there are.
+    #[must_use]
+    pub fn len(&self) -> i32 {
+        self.len
     }
 
-    /// All of the values' memory, `[B, K, capacity, E]`.
-    pub fn values(&self) -> &Array {
-        &self.values
+    /// Whether there are no tokens.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The shape of all of the memory for keys, `[B, K, capacity, E]`.
+    #[must_use]
+    pub fn keys_shape(&self) -> &[i32] {
+        self.keys.shape()
+    }
+
+    /// Bytes that the memory takes, tokens to come included.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.keys.nbytes() + self.values.nbytes()
+    }
+
+    /// The keys of all tokens that there are, `[B, K, len, E]`. Lazy, and copies nothing.
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when memory is exhausted.
+    pub fn keys(&self) -> Result<Array> {
+        self.keys.slice_axis(2, 0, self.len)
+    }
+
+    /// The values of all tokens that there are, `[B, K, len, E]`. Lazy, and copies nothing.
+    ///
+    /// # Errors
+    /// [`Error::Mlx`] when memory is exhausted.
+    pub fn values(&self) -> Result<Array> {
+        self.values.slice_axis(2, 0, self.len)
     }
 
     /// Writes `keys` and `values`, `[B, K, L, E]` each, from token `at` on, and returns the tokens from `first` up to
@@ -122,6 +170,10 @@ impl KvBuffer {
             let message = format!("no room for tokens {at} to {stop} of {}", self.capacity());
             return Err(Error::shape(OP, message));
         }
+        if at > self.len {
+            let message = format!("token {at} would follow {} tokens with a gap", self.len);
+            return Err(Error::shape(OP, message));
+        }
         for (argument, new, buffer) in [("keys", keys, &self.keys), ("values", values, &self.values)] {
             if new.dtype() != buffer.dtype() {
                 let message = format!("expected {}, found {}", buffer.dtype(), new.dtype());
@@ -133,14 +185,14 @@ impl KvBuffer {
                 cpu::attention::append([&self.keys, &self.values], [keys, values], at, first)
         {
             let [k, v, seen_k, seen_v] = result?;
-            (self.keys, self.values) = (k, v);
+            (self.keys, self.values, self.len) = (k, v, stop);
             self.written.set(stop);
             return Ok((seen_k, seen_v));
         }
         let k = self.keys.slice_update_axis(keys, 2, at, stop)?;
         let v = self.values.slice_update_axis(values, 2, at, stop)?;
         let seen = (k.slice_axis(2, first, stop)?, v.slice_axis(2, first, stop)?);
-        *self = Self { keys: k, values: v, written: Rc::new(Cell::new(stop)) };
+        *self = Self { keys: k, values: v, len: stop, written: Rc::new(Cell::new(stop)) };
         Ok(seen)
     }
 
@@ -175,6 +227,7 @@ impl KvBuffer {
         if fit
             && norms_fit
             && self.written.get() == at
+            && self.len == at
             && heads > 0
             && heads % kv_heads.max(1) == 0
             && rope.check("kv_buffer", size).is_ok()
@@ -182,7 +235,7 @@ impl KvBuffer {
                 cpu::attention::attend_cached([q, k, v], [&self.keys, &self.values], options, at, first)
         {
             let [out, keys, values] = result?;
-            (self.keys, self.values) = (keys, values);
+            (self.keys, self.values, self.len) = (keys, values, stop);
             self.written.set(stop);
             return Ok(out);
         }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Arrays on disk: safetensors, single and sharded.
+//! Arrays on disk and elsewhere in the formats of others: safetensors, single and sharded, and NumPy's `.npy` and `.npz`.
+//!
+//! `load_` and `save_` take a path, `read_` and `write_` anything that can be read or written, bytes in memory included.
 //!
 //! Files are mapped, and checked by the `safetensors` crate before anything is believed. Where arrays live in plain
 //! memory, on the CPU, a tensor is an array in the mapped pages themselves: loading copies nothing, several processes
@@ -10,17 +12,28 @@
 //! a process that reads beyond the end of its file. The length is checked before each tensor. Writers that rename, as
 //! [`save_safetensors`] and the tools of the model hubs do, never disturb a reader.
 
+mod map;
+mod npy;
+#[cfg(feature = "npz")]
+mod npz;
 mod read;
 mod shards;
 mod write;
 
-pub use read::{SafetensorsFile, TensorInfo, load_safetensors, load_tensors};
+pub use npy::{load_npy, read_npy, save_npy, write_npy};
+#[cfg(feature = "npz")]
+pub use npz::{Compression, load_npz, read_npz, save_npz, write_npz};
+pub use read::{SafetensorsFile, TensorInfo, load_safetensors, load_tensors, read_safetensors};
 pub use shards::{load_sharded, open_sharded, shard_paths};
-pub use write::{PartialFile, atomically, save_safetensors};
+pub use write::{PartialFile, atomically, save_safetensors, write_safetensors};
 
 use std::collections::BTreeMap;
 
 use crate::{Array, Dtype};
+
+/// What errors call a source and a target that have no path.
+const READER: &str = "<reader>";
+const WRITER: &str = "<writer>";
 
 /// The content of one checkpoint: tensors by name, and the text that came with them.
 #[derive(Debug, Default)]

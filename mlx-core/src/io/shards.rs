@@ -20,6 +20,19 @@ const SINGLE: &str = "model.safetensors";
 /// # Errors
 /// [`Error::Io`] when `dir` cannot be read, [`Error::File`] when it holds no weights, when the index is malformed, or
 /// when a file that it names is missing.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use mlx_core::{Array, io};
+/// # let dir = tempfile::tempdir()?;
+/// # for (i, name) in ["a", "b"].into_iter().enumerate() {
+/// #     let path = dir.path().join(format!("model-{i}.safetensors"));
+/// #     io::save_safetensors(path, [(name, &Array::scalar(1.0f32)?)], &Default::default())?;
+/// # }
+/// assert_eq!(io::shard_paths(dir.path())?.len(), 2);
+/// # Ok(()) }
+/// ```
 pub fn shard_paths(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let dir = dir.as_ref();
     let entries = std::fs::read_dir(dir).map_err(|source| Error::io(dir, source))?;
@@ -83,6 +96,21 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
 ///
 /// # Errors
 /// As [`shard_paths`] and [`SafetensorsFile::open`]; [`Error::File`] when the index names a tensor that its file lacks.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use mlx_core::{Array, io};
+/// # let dir = tempfile::tempdir()?;
+/// # for (i, name) in ["a", "b"].into_iter().enumerate() {
+/// #     let path = dir.path().join(format!("model-{i}.safetensors"));
+/// #     io::save_safetensors(path, [(name, &Array::scalar(1.0f32)?)], &Default::default())?;
+/// # }
+/// let files = io::open_sharded(dir.path())?;
+/// let names: Vec<&str> = files.iter().flat_map(|file| file.names()).collect();
+/// assert_eq!(names, ["a", "b"]);
+/// # Ok(()) }
+/// ```
 pub fn open_sharded(dir: impl AsRef<Path>) -> Result<Vec<SafetensorsFile>> {
     let dir = dir.as_ref();
     let files = shard_paths(dir)?.into_iter().map(SafetensorsFile::open).collect::<Result<Vec<_>>>()?;
@@ -99,6 +127,21 @@ pub fn open_sharded(dir: impl AsRef<Path>) -> Result<Vec<SafetensorsFile>> {
 ///
 /// # Errors
 /// As [`open_sharded`] and [`SafetensorsFile::tensor`]; [`Error::Tensor`] when two shards hold a tensor of one name.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use mlx_core::{Array, io};
+/// # let dir = tempfile::tempdir()?;
+/// # for (i, name) in ["a", "b"].into_iter().enumerate() {
+/// #     let path = dir.path().join(format!("model-{i}.safetensors"));
+/// #     io::save_safetensors(path, [(name, &Array::scalar(1.0f32)?)], &Default::default())?;
+/// # }
+/// let mut seen = 0;
+/// let all = io::load_sharded(dir.path(), |done, total| seen = 100 * done / total)?;
+/// assert_eq!((all.tensors.len(), seen), (2, 100));
+/// # Ok(()) }
+/// ```
 pub fn load_sharded(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Tensors> {
     let files = open_sharded(dir)?;
     let mut all = Tensors::default();

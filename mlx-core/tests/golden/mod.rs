@@ -16,6 +16,8 @@ mod sort;
 
 use std::fmt::Write as _;
 
+mod io;
+
 use mlx_core::{Array, Complex64, Dtype, Result, bf16, f16, step, transform};
 use serde_json::Value;
 
@@ -31,6 +33,7 @@ const FAMILIES: &[(&str, &str, Run)] = &[
     ("shape", include_str!("shape.json"), shape::run),
     ("sort", include_str!("sort.json"), sort::run),
 ];
+const FAMILIES: &[(&str, &str, Run)] = &[("io", include_str!("io.json"), io::run)];
 
 /// Makes the call that an op's name and parameters stand for.
 pub(crate) type Run = fn(&str, &[Array], &Params) -> Result<Vec<Array>>;

@@ -54,7 +54,7 @@ impl FullCache {
         self.offset = offset;
     }
 
-    pub(super) fn buffers(&self) -> (Option<&Array>, Option<&Array>) {
-        (self.buffer.as_ref().map(KvBuffer::keys), self.buffer.as_ref().map(KvBuffer::values))
+    pub(super) fn buffer(&self) -> Option<&KvBuffer> {
+        self.buffer.as_ref()
     }
 }

@@ -141,13 +141,11 @@ impl KvCache {
         Ok(())
     }
 
-    /// The buffers, for evaluating them.
-    fn arrays(&self) -> impl Iterator<Item = &Array> {
-        let (keys, values) = match self {
-            Self::Full(cache) => cache.buffers(),
-            Self::Rotating(cache) => cache.buffers(),
-        };
-        keys.into_iter().chain(values)
+    fn buffer(&self) -> Option<&KvBuffer> {
+        match self {
+            Self::Full(cache) => cache.buffer(),
+            Self::Rotating(cache) => cache.buffer(),
+        }
     }
 }
 
@@ -278,15 +276,19 @@ impl Cache {
         Ok(Pass { full: mask(first(false))?, rotating: mask(first(true))?, length })
     }
 
-    /// The buffers of all layers, for evaluating them.
-    pub fn arrays(&self) -> impl Iterator<Item = &Array> {
-        self.layers.iter().flat_map(KvCache::arrays)
+    /// The keys and values that all layers hold, for evaluating them.
+    ///
+    /// # Errors
+    /// [`Error::Core`] when memory is exhausted.
+    pub fn arrays(&self) -> Result<Vec<Array>> {
+        let buffers = self.layers.iter().filter_map(KvCache::buffer);
+        Ok(buffers.flat_map(|buffer| [buffer.keys(), buffer.values()]).collect::<Result<_, _>>()?)
     }
 
     /// Bytes that the buffers take, tokens to come included.
     #[must_use]
     pub fn nbytes(&self) -> usize {
-        self.arrays().map(Array::nbytes).sum()
+        self.layers.iter().filter_map(KvCache::buffer).map(KvBuffer::nbytes).sum()
     }
 }
 
@@ -316,8 +318,8 @@ impl Tokens {
     fn grown(&self, earlier: Option<(&KvBuffer, i32, i32)>, capacity: i32) -> Result<KvBuffer> {
         let mut grown = KvBuffer::with_capacity(self.heads, capacity, self.sizes, self.dtypes)?;
         if let Some((earlier, start, stop)) = earlier.filter(|(_, start, stop)| stop > start) {
-            let kept = |buffer: &Array| buffer.slice_axis(2, start, stop);
-            let _seen = grown.append(&kept(earlier.keys())?, &kept(earlier.values())?, 0, 0)?;
+            let kept = |tokens: Array| tokens.slice_axis(2, start, stop);
+            let _seen = grown.append(&kept(earlier.keys()?)?, &kept(earlier.values()?)?, 0, 0)?;
         }
         Ok(grown)
     }
@@ -334,7 +336,7 @@ fn check(buffer: Option<&KvBuffer>, keys: &Array, values: &Array) -> Result<()> 
         return Err(unfit(values, format!("[{batch}, {heads}, {length}, E], as the keys have it")));
     }
     if let Some(buffer) = buffer
-        && let &[b, k, _, e] = buffer.keys().shape()
+        && let &[b, k, _, e] = buffer.keys_shape()
         && (b != batch || k != heads || keys.shape().get(3) != Some(&e))
     {
         return Err(unfit(keys, format!("[{b}, {k}, L, {e}], as the cache has it")));
