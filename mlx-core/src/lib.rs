@@ -21,6 +21,7 @@
 pub mod custom;
 pub mod fast;
 pub mod io;
+pub mod linalg;
 pub mod memory;
 pub mod random;
 pub mod transform;

@@ -17,7 +17,10 @@ mod sort;
 pub use compare::where_;
 pub(crate) use gather::dtype_range;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
-pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};
+pub(crate) use linalg::class_indices;
+pub use linalg::{
+    BlockMasks, addmm, block_masked_mm, einsum, inner, kron, outer, segmented_mm, tensordot,
+};
 pub(crate) use quant::packed_width;
 pub use quant::{QuantMode, Quantization, Quantized, dequantize};
 pub use shape::{Indexing, broadcast_arrays, concatenate, meshgrid, stack};
