@@ -22,7 +22,9 @@ pub use linalg::{
     BlockMasks, addmm, block_masked_mm, einsum, inner, kron, outer, segmented_mm, tensordot,
 };
 pub(crate) use quant::packed_width;
-pub use quant::{QuantMode, Quantization, Quantized, dequantize};
+pub use quant::{
+    GlobalScales, QqmmWeight, QuantMode, Quantization, Quantized, dequantize, dequantize_scaled,
+};
 pub use shape::{Indexing, broadcast_arrays, concatenate, meshgrid, stack};
 pub use sort::Side;
 
