@@ -47,12 +47,19 @@ def given(shape, dtype="float32", seed=1, low=-3.0, high=3.0, values=None, view=
                 values = [bool(v % 2) for v in values]
         elif dtype == "complex64":
             values = [complex(a, b) for a, b in zip(values, numbers(count, seed + 1000, low, high))]
+    elif dtype in ("bool", "complex64"):
+        values = [(bool if dtype == "bool" else complex)(v) for v in values]
     return {"shape": list(shape), "dtype": dtype, "values": values, "view": view or []}
+
+
+def named(dtype):
+    """The dtype of that name, which for truth values is another one in Python."""
+    return getattr(mx, "bool_" if dtype == "bool" else dtype)
 
 
 def build(operand):
     """The array that an operand stands for."""
-    array = mx.array(operand["values"], dtype=getattr(mx, operand["dtype"])).reshape(operand["shape"])
+    array = mx.array(operand["values"], dtype=named(operand["dtype"])).reshape(operand["shape"])
     for step in operand["view"]:
         match step:
             case ["transpose", axes]:
