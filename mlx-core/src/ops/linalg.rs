@@ -171,6 +171,16 @@ pub(super) fn count(op: &'static str, batch: &[i32]) -> Result<i32> {
 /// # Ok(()) }
 /// ```
 pub fn addmm(c: &Array, a: &Array, b: &Array, alpha: f32, beta: f32) -> Result<Array> {
+    if a.size() == 0 || b.size() == 0 {
+        // The library cannot reshape some of these.
+        let (product, c) = ((&a.matmul(b)? * alpha)?, (c * beta)?);
+        let sum = (&product + &c)?;
+        if sum.shape() != product.shape() {
+            let message = format!("{:?} does not broadcast to {:?}", c.shape(), product.shape());
+            return Err(Error::shape("addmm", message));
+        }
+        return if beta == 0.0 { product.astype(sum.dtype()) } else { Ok(sum) };
+    }
     // SAFETY: op contract.
     unsafe { call!(Array = mlx_addmm(c.as_raw(), a.as_raw(), b.as_raw(), alpha, beta, stream())) }
 }
