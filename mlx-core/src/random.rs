@@ -812,7 +812,10 @@ pub fn categorical_shape(logits: &Array, axis: i32, shape: &[i32], key: &Key) ->
     let kept = (0..).zip(logits.shape()).filter(|(i, _)| *i != axis).map(|(_, &size)| size);
     let kept: Vec<i32> = kept.collect();
     if !broadcasts(&kept, shape) {
-        return Err(Error::shape(OP, format!("logits without their axis, {kept:?}, do not broadcast to {shape:?}")));
+        return Err(Error::shape(
+            OP,
+            format!("logits without their axis, {kept:?}, do not broadcast to {shape:?}"),
+        ));
     }
     if shape.contains(&0) {
         return Array::zeros(shape, Dtype::Uint32);

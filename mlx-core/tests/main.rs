@@ -12,6 +12,8 @@ mod golden;
 mod index;
 mod io;
 mod linalg;
+mod loss;
+mod matrix;
 mod quant;
 mod random;
 mod reduce;

@@ -115,7 +115,11 @@ impl KernelLaunch<'_> {
             fits(op, shape, *dtype)?;
         }
         if self.grid.iter().any(|&n| n <= 0) {
-            return Err(Error::argument(op, "grid", format!("expected 1 or more each, found {:?}", self.grid)));
+            return Err(Error::argument(
+                op,
+                "grid",
+                format!("expected 1 or more each, found {:?}", self.grid),
+            ));
         }
         let threads = self.thread_group.iter().try_fold(1i32, |n, &m| n.checked_mul(m));
         if self.thread_group.iter().any(|&n| n <= 0) || threads.is_none_or(|threads| threads > 1024) {
@@ -595,7 +599,8 @@ mod tests {
     fn kernels_of_a_backend_that_is_not_there_are_refused_cleanly() {
         let before = ffi::live::count();
         if !cfg!(target_os = "macos") {
-            let source = MetalSource { name: "k", outputs: &["y"], source: "y[0] = 1;", ..Default::default() };
+            let source =
+                MetalSource { name: "k", outputs: &["y"], source: "y[0] = 1;", ..Default::default() };
             let error = MetalKernel::new(&source).unwrap_err().to_string();
             assert!(error.contains("Metal"), "{error}");
         }

@@ -46,9 +46,7 @@ pub fn svd(a: &Array) -> Result<Svd> {
     // SAFETY: op contract.
     let parts = unsafe { call!(VectorArray = mlx_linalg_svd(finite.matrices.as_raw(), true, stream())) }?;
     match <[Array; 3]>::try_from(parts.to_arrays()?) {
-        Ok([u, s, vt]) => {
-            Ok(Svd { u: finite.mark(u, 2)?, s: finite.mark(s, 1)?, vt: finite.mark(vt, 2)? })
-        }
+        Ok([u, s, vt]) => Ok(Svd { u: finite.mark(u, 2)?, s: finite.mark(s, 1)?, vt: finite.mark(vt, 2)? }),
         Err(parts) => Err(Error::Mlx { op: OP, message: format!("expected three arrays, found {parts:?}") }),
     }
 }
@@ -196,8 +194,7 @@ pub fn eigh(a: &Array, triangle: Triangle) -> Result<(Array, Array)> {
     // SAFETY: op contract. The triangle's name is a NUL-terminated constant.
     let (values, vectors) = unsafe {
         call!(
-            (Array, Array) =
-                mlx_linalg_eigh(finite.matrices.as_raw(), triangle.c_name().as_ptr(), stream())
+            (Array, Array) = mlx_linalg_eigh(finite.matrices.as_raw(), triangle.c_name().as_ptr(), stream())
         )
     }?;
     Ok((finite.mark(values, 1)?, finite.mark(vectors, 2)?))
@@ -226,9 +223,7 @@ pub fn eigvalsh(a: &Array, triangle: Triangle) -> Result<Array> {
     let finite = Finite::of(a)?;
     // SAFETY: op contract. The triangle's name is a NUL-terminated constant.
     let values = unsafe {
-        call!(
-            Array = mlx_linalg_eigvalsh(finite.matrices.as_raw(), triangle.c_name().as_ptr(), stream())
-        )
+        call!(Array = mlx_linalg_eigvalsh(finite.matrices.as_raw(), triangle.c_name().as_ptr(), stream()))
     }?;
     finite.mark(values, 1)
 }

@@ -143,7 +143,8 @@ pub fn vector_norm(a: &Array, p: f64, axis: i32, keepdims: bool) -> Result<Array
     }
     let a = floating(a)?;
     // SAFETY: op contract.
-    let norm = unsafe { call!(Array = mlx_linalg_norm(a.as_raw(), p, &raw const axis, 1, keepdims, stream())) }?;
+    let norm =
+        unsafe { call!(Array = mlx_linalg_norm(a.as_raw(), p, &raw const axis, 1, keepdims, stream())) }?;
     real(norm)
 }
 

@@ -197,10 +197,7 @@ fn solved(a: &Array, b: &Array, method: Method) -> Result<Array> {
         Method::General => unsafe { call!(Array = mlx_linalg_solve(a.as_raw(), b.as_raw(), stream())) },
         // SAFETY: op contract.
         Method::Triangular(triangle) => unsafe {
-            call!(
-                Array =
-                    mlx_linalg_solve_triangular(a.as_raw(), b.as_raw(), triangle.is_upper(), stream())
-            )
+            call!(Array = mlx_linalg_solve_triangular(a.as_raw(), b.as_raw(), triangle.is_upper(), stream()))
         },
     }
 }

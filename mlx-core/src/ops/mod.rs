@@ -18,9 +18,7 @@ pub use compare::where_;
 pub(crate) use gather::dtype_range;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
 pub(crate) use linalg::class_indices;
-pub use linalg::{
-    BlockMasks, addmm, block_masked_mm, einsum, inner, kron, outer, segmented_mm, tensordot,
-};
+pub use linalg::{BlockMasks, addmm, block_masked_mm, einsum, inner, kron, outer, segmented_mm, tensordot};
 pub(crate) use quant::packed_width;
 pub use quant::{
     GlobalScales, QqmmWeight, QuantMode, Quantization, Quantized, dequantize, dequantize_scaled,

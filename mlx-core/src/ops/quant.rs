@@ -942,9 +942,7 @@ impl Array {
             let (x, packed, dense) = operands.rounded(self, format)?;
             return match dense {
                 Some(dense) => x.gather_mm(&dense, lhs, rhs, sorted),
-                None => {
-                    x.gather_qmm(&packed.weight, &packed.scales, None, lhs, rhs, true, format, sorted)
-                }
+                None => x.gather_qmm(&packed.weight, &packed.scales, None, lhs, rhs, true, format, sorted),
             };
         }
         let ((weight, scales), [global_x, global_weight]) = (operands.parts(), operands.globals());

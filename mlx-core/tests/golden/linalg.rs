@@ -115,9 +115,8 @@ fn adjoint(a: &Array) -> Result<Array> {
 fn svd(a: &Array) -> Result<Vec<Array>> {
     let parts = linalg::svd(a)?;
     let k = *parts.s.shape().last().unwrap();
-    let first = |array: &Array, axis: i32| {
-        array.take(&Array::arange(0.0, f64::from(k), 1.0, Dtype::Uint32)?, axis)
-    };
+    let first =
+        |array: &Array, axis: i32| array.take(&Array::arange(0.0, f64::from(k), 1.0, Dtype::Uint32)?, axis);
     let scaled = (&first(&parts.u, -1)? * &parts.s.expand_dims(-2)?)?;
     let unit = adjoint(&parts.u)?.matmul(&parts.u)?;
     Ok(vec![parts.s, scaled.matmul(&first(&parts.vt, -2)?)?, unit])

@@ -2,7 +2,8 @@
 //! The calls of `generate_quant.py`.
 
 use mlx_core::{
-    Array, GlobalScales, QqmmWeight, QuantMode, Quantization, Quantized, Result, dequantize, dequantize_scaled,
+    Array, GlobalScales, QqmmWeight, QuantMode, Quantization, Quantized, Result, dequantize,
+    dequantize_scaled,
 };
 
 use super::Params;

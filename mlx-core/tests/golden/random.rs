@@ -18,9 +18,7 @@ pub(super) fn run(op: &str, x: &[Array], p: &Params) -> Result<Vec<Array>> {
         }
         "categorical" => one(random::categorical(&x[0], p.int("axis"), &key)),
         "categorical_n" => one(random::categorical_n(&x[0], p.int("axis"), p.int("n"), &key)),
-        "categorical_shape" => {
-            one(random::categorical_shape(&x[0], p.int("axis"), &p.ints("shape"), &key))
-        }
+        "categorical_shape" => one(random::categorical_shape(&x[0], p.int("axis"), &p.ints("shape"), &key)),
         "permutation" => one(random::permutation(&x[0], p.int("axis"), &key)),
         "permutation_n" => one(random::permutation_n(p.int("n"), &key)),
         "bernoulli" => one(random::bernoulli(&x[0], &p.ints("shape"), &key)),
