@@ -32,6 +32,7 @@ pub mod fast;
 pub mod fft;
 pub mod guide;
 pub mod io;
+pub mod linalg;
 pub mod memory;
 pub mod metal;
 pub mod random;

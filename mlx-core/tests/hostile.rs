@@ -2,8 +2,8 @@
 //! Arguments that nobody means: whatever they are, a call gives an array or an error, and the process goes on.
 
 use mlx_core::{
-    Array, Dtype, Indexing, Padding, Result, Scan, Side, broadcast_arrays, concatenate, concatenate_flat, depends,
-    meshgrid, stack, where_,
+    Array, Dtype, Indexing, Padding, Result, Scan, Side, broadcast_arrays, concatenate, concatenate_flat,
+    depends, meshgrid, stack, where_,
 };
 
 const EXTREMES: [i32; 11] = [0, 1, -1, 2, -2, 3, -4, 7, 1 << 30, i32::MAX, i32::MIN];
@@ -245,7 +245,9 @@ fn elementwise_ops_survive_any_pair_of_arrays() {
         |a, b| a.searchsorted(b, Side::Right),
     ];
     for dtype in Dtype::ALL {
-        for other in [Dtype::Int8, Dtype::Uint64, Dtype::Bool, Dtype::Float16, Dtype::Float64, Dtype::Complex64] {
+        for other in
+            [Dtype::Int8, Dtype::Uint64, Dtype::Bool, Dtype::Float16, Dtype::Float64, Dtype::Complex64]
+        {
             for x in arrays(dtype) {
                 // Zeros and negative numbers too.
                 for y in arrays(other).into_iter().flat_map(|y| [y.zeros_like(), y.full_like(-1.0), Ok(y)]) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Products. Expected values are computed here, in float64, by the definition.
 
-use mlx_core::{Array, Complex64, Dtype, Error, Result, addmm, bf16, einsum, inner, kron, outer, tensordot};
+use mlx_core::{
+    Array, BlockMasks, Complex64, Dtype, Error, Result, addmm, bf16, block_masked_mm, einsum, inner, kron,
+    outer, segmented_mm, tensordot,
+};
 
 /// Small integers, whose products are exact in every floating dtype.
 fn pattern(shape: &[i32], step: i32) -> Array {
@@ -271,4 +274,116 @@ fn gather_mm_rejects_or_clamps_what_is_out_of_range() {
     assert!(a.gather_mm(&a, None, None, false).is_err());
     let integers = a.astype(Dtype::Int32).unwrap();
     assert!(integers.gather_mm(&integers.swap_axes(1, 2).unwrap(), None, None, false).is_err());
+}
+
+#[test]
+fn addmm_of_empty_operands_broadcasts_and_refuses_as_others_do() {
+    // The library fails to reshape these.
+    let sum = addmm(&pattern(&[4], 2), &pattern(&[2, 3, 0], 1), &pattern(&[0, 4], 1), 1.0, 2.0).unwrap();
+    assert_eq!(sum.shape(), [2, 3, 4]);
+    assert_eq!(read(&sum)[..4], read(&pattern(&[4], 2)).iter().map(|x| 2.0 * x).collect::<Vec<_>>());
+    let nan = Array::scalar(f32::NAN).unwrap();
+    assert_eq!(read(&addmm(&nan, &pattern(&[1, 0], 1), &pattern(&[0, 1], 1), 1.0, 0.0).unwrap()), [0.0]);
+    assert!(addmm(&pattern(&[5, 3, 4], 2), &pattern(&[3, 0], 1), &pattern(&[0, 4], 1), 1.0, 2.0).is_err());
+    assert!(addmm(&pattern(&[4], 2), &pattern(&[3, 0], 1), &pattern(&[2, 4], 1), 1.0, 2.0).is_err());
+    let half = |shape: &[i32]| pattern(shape, 1).astype(Dtype::Bfloat16).unwrap();
+    let sum = addmm(&half(&[4]), &half(&[3, 0]), &half(&[0, 4]), 0.5, 2.0).unwrap();
+    assert_eq!((sum.shape(), sum.dtype()), (&[3, 4][..], Dtype::Bfloat16));
+}
+
+#[test]
+fn einsum_comes_back_from_empty_operands_in_any_layout() {
+    let empty = pattern(&[0, 1, 7], 1).transpose_axes(&[1, 2, 0]).unwrap();
+    for text in ["abc->ab", "abc->ac", "abc->", "abc->c", "abc->b"] {
+        einsum(text, [&empty]).unwrap().eval().unwrap();
+    }
+    einsum("abc,abc->ab", [&empty, &empty]).unwrap().eval().unwrap();
+    empty.vecdot(&empty, -1).unwrap().eval().unwrap();
+}
+
+#[test]
+fn segments_out_of_range_are_refused_or_clamped() {
+    let (a, b) = (pattern(&[2, 6], 5), pattern(&[6, 3], 3));
+    let segments =
+        |pairs: &[i64]| Array::from_slice(pairs, &[i32::try_from(pairs.len() / 2).unwrap(), 2]).unwrap();
+    for bad in [[0, 7], [-1, 3], [i64::MIN, 0], [0, i64::MAX], [9, 9]] {
+        let error = segmented_mm(&a, &b, &segments(&bad)).unwrap_err();
+        assert!(matches!(error, Error::Index { op: "segmented_mm", .. }), "{error}");
+    }
+    let whole = a.matmul(&b).unwrap();
+    // Not known before they are computed.
+    let lazy = (&segments(&[-40, 700, 5, 2, 7, 7]) + &segments(&[0; 6])).unwrap();
+    let products = segmented_mm(&a, &b, &lazy).unwrap();
+    assert_eq!(read(&products)[..6], read(&whole));
+    assert!(read(&products)[6..].iter().all(|&x| x == 0.0));
+    // One that ends before it starts is empty.
+    assert!(read(&segmented_mm(&a, &b, &segments(&[5, 2])).unwrap()).iter().all(|&x| x == 0.0));
+    // The library does not look whether the inner lengths are the same.
+    assert!(matches!(
+        segmented_mm(&a, &pattern(&[5, 3], 3), &segments(&[0, 2])),
+        Err(Error::Shape { op: "segmented_mm", .. })
+    ));
+    let floats = Array::from_slice(&[0.0f32, 1.0], &[1, 2]).unwrap();
+    assert!(
+        segmented_mm(&a, &b, &floats).is_err()
+            && segmented_mm(&a, &b, &segments(&[]).transpose().unwrap()).is_err()
+    );
+}
+
+#[test]
+fn masked_products_work_in_half_precision_and_refuse_what_does_not_fit() {
+    let (a, b) = (pattern(&[40, 3], 5), pattern(&[3, 2], 3));
+    let mask = Array::from_slice(&[true, false], &[2, 1]).unwrap();
+    let masks = BlockMasks { block_size: 32, out: Some(&mask), ..Default::default() };
+    let expected: Vec<f64> = product(&read(&a), &read(&b), 40, 3, 2)
+        .iter()
+        .enumerate()
+        .map(|(i, &x)| if i < 64 { x } else { 0.0 })
+        .collect();
+    for dtype in [Dtype::Float32, Dtype::Float16, Dtype::Bfloat16] {
+        let masked = block_masked_mm(&a.astype(dtype).unwrap(), &b.astype(dtype).unwrap(), &masks).unwrap();
+        assert_eq!((read(&masked), masked.dtype()), (expected.clone(), dtype));
+    }
+    for block_size in [0, -32, 16, 33, i32::MIN, i32::MAX] {
+        let error = block_masked_mm(&a, &b, &BlockMasks { block_size, ..masks }).unwrap_err();
+        assert!(matches!(error, Error::Argument { argument: "block_size", .. }), "{error}");
+    }
+    for dtype in Dtype::ALL.into_iter().filter(|dtype| !dtype.is_float() || *dtype == Dtype::Float64) {
+        let (a, b) = (a.astype(dtype).unwrap(), b.astype(dtype).unwrap());
+        assert!(
+            matches!(block_masked_mm(&a, &b, &masks), Err(Error::Argument { argument: "a", .. })),
+            "{dtype}"
+        );
+    }
+    let whole = Array::from_slice(&[1i32, 0], &[2, 1]).unwrap();
+    assert!(block_masked_mm(&a, &b, &BlockMasks { out: Some(&whole), ..masks }).is_err());
+    for shape in [&[3][..], &[], &[2, 4, 5]] {
+        assert!(block_masked_mm(&a, &pattern(shape, 1), &masks).and_then(|c| c.eval()).is_err(), "{shape:?}");
+    }
+    for shape in [&[0, 3][..], &[40, 0]] {
+        let (a, b) = (pattern(shape, 1), pattern(&[shape[1], 2], 1));
+        let plain = BlockMasks { out: None, ..masks };
+        assert!(read(&block_masked_mm(&a, &b, &plain).unwrap()).iter().all(|&x| x == 0.0));
+    }
+}
+
+#[test]
+fn hadamard_transforms_undo_themselves_and_refuse_other_lengths() {
+    for n in [1, 2, 4, 64, 12, 24, 20, 28, 56] {
+        let x = pattern(&[3, n], 5);
+        let back = x.hadamard_transform(None).unwrap().hadamard_transform(None).unwrap();
+        // Those of 12, 20 and 28 are not symmetric, but their rows are orthogonal all the same.
+        let norms = |a: &Array| read(&(a * a).unwrap().sum(-1, false).unwrap());
+        for (found, expected) in norms(&back).iter().zip(norms(&x)) {
+            assert!((found - expected).abs() < 1e-3 * expected.max(1.0), "{n}");
+        }
+    }
+    for shape in [&[3][..], &[4, 0], &[], &[6], &[44], &[2, 100]] {
+        assert!(matches!(pattern(shape, 1).hadamard_transform(None), Err(Error::Shape { .. })), "{shape:?}");
+    }
+    assert_eq!(pattern(&[0, 4], 1).hadamard_transform(None).unwrap().shape(), [0, 4]);
+    for dtype in [Dtype::Float64, Dtype::Complex64] {
+        let x = pattern(&[4], 1).astype(dtype).unwrap();
+        assert!(matches!(x.hadamard_transform(None), Err(Error::Argument { .. })));
+    }
 }

@@ -19,6 +19,8 @@ mod interchange;
 mod io;
 mod lent;
 mod linalg;
+mod loss;
+mod matrix;
 mod property;
 mod quant;
 mod random;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Quantised weights, against MLX's own Python package (`golden/generate_ops.py`) and against dequantising first.
 
-use mlx_core::{Array, Dtype, Error, QuantMode, Quantization, Quantized, Result, dequantize};
+use mlx_core::{
+    Array, Dtype, Error, GlobalScales, QqmmWeight, QuantMode, Quantization, Quantized, Result, dequantize,
+    dequantize_scaled,
+};
 use serde_json::Value;
 
 use crate::random::golden;
@@ -353,4 +356,92 @@ fn views_are_quantised_like_what_they_show() {
     let y = product(&x, &every_second(&a), true, format).unwrap();
     let expected = x.matmul(&back(&every_second(&b), format, None).unwrap().transpose().unwrap()).unwrap();
     assert_close(&read(&y), &read(&expected), 1e-5, 1e-3, "views");
+}
+
+#[test]
+fn factors_for_all_groups_must_be_one_float32() {
+    let w = pattern(2, 32, 37);
+    let (one, two) = (Array::scalar(3.0f32).unwrap(), Array::from_slice(&[1.0f32, 2.0], &[2]).unwrap());
+    let wrapped = Array::from_slice(&[3.0f32], &[1, 1]).unwrap();
+    let packed = w.quantize_scaled(&wrapped).unwrap();
+    assert_eq!(
+        packed.weight.to_vec::<u32>().unwrap(),
+        w.quantize_scaled(&one).unwrap().weight.to_vec::<u32>().unwrap()
+    );
+    for bad in [&two, &Array::scalar(3i32).unwrap(), &Array::scalar(3.0f64).unwrap()] {
+        assert!(matches!(w.quantize_scaled(bad), Err(Error::Argument { argument: "global", .. })));
+        assert!(dequantize_scaled(&packed.weight, &packed.scales, bad, None).is_err());
+    }
+    for bad in [0.0, f32::NAN, f32::INFINITY, -1.0] {
+        let bad = Array::scalar(bad).unwrap();
+        let packed = w.quantize_scaled(&bad).unwrap();
+        dequantize_scaled(&packed.weight, &packed.scales, &bad, None).unwrap().eval().unwrap();
+    }
+    let empty = pattern(0, 32, 1).quantize_scaled(&one).unwrap();
+    let back = dequantize_scaled(&empty.weight, &empty.scales, &one, None).unwrap();
+    assert_eq!((back.shape(), back.dtype()), (&[0, 32][..], Dtype::Float32));
+    let wrong = packed.scales.reshape(&[4, 1]).unwrap();
+    assert!(dequantize_scaled(&packed.weight, &wrong, &one, None).is_err());
+    assert!(dequantize_scaled(&packed.weight, &packed.scales, &one, Some(Dtype::Int32)).is_err());
+}
+
+#[test]
+fn products_of_two_quantised_operands_check_what_they_are_given() {
+    let (x, w) = (pattern(2, 32, 23), pattern(3, 32, 37));
+    let one = Array::scalar(3.0f32).unwrap();
+    let global = Some(GlobalScales { x: &one, weight: &one });
+    let nvfp4 = Quantization::of(QuantMode::Nvfp4);
+    let dense = QqmmWeight::Dense(&w);
+    assert!(x.qqmm(dense, nvfp4, global).is_ok());
+    for format in [Quantization::default(), Quantization { bits: 8, ..nvfp4 }] {
+        assert!(matches!(x.qqmm(dense, format, None), Err(Error::Argument { .. })));
+    }
+    assert!(x.qqmm(dense, Quantization::of(QuantMode::Mxfp8), global).is_err());
+    let two = Array::from_slice(&[1.0f32, 2.0], &[2]).unwrap();
+    assert!(x.qqmm(dense, nvfp4, Some(GlobalScales { x: &two, weight: &one })).is_err());
+    let packed = w.quantize(nvfp4).unwrap();
+    let short = packed.scales.reshape(&[2, 3]).unwrap();
+    let bad = QqmmWeight::Packed { weight: &packed.weight, scales: &short };
+    assert!(matches!(x.qqmm(bad, nvfp4, None), Err(Error::Argument { argument: "scales", .. })));
+    for weight in
+        [pattern(3, 48, 1), pattern(3, 31, 1), pattern(32, 3, 1).transpose().unwrap().reshape(&[96]).unwrap()]
+    {
+        assert!(x.qqmm(QqmmWeight::Dense(&weight), nvfp4, None).is_err(), "{weight:?}");
+    }
+    let odd = pattern(2, 40, 1);
+    assert!(odd.qqmm(QqmmWeight::Dense(&odd), nvfp4, None).is_err());
+    assert!(x.reshape(&[64]).unwrap().qqmm(dense, nvfp4, None).is_err());
+    assert!(x.astype(Dtype::Float64).unwrap().qqmm(dense, nvfp4, None).is_err());
+    // Matrices in a batch want indices.
+    let stacked = w.reshape(&[1, 3, 32]).unwrap();
+    assert!(x.qqmm(QqmmWeight::Dense(&stacked), nvfp4, None).is_err());
+    for (rows, columns, width) in [(0, 3, 32), (2, 0, 32), (2, 3, 0)] {
+        let (x, w) = (pattern(rows, width, 1), pattern(columns, width, 1));
+        let product = x.qqmm(QqmmWeight::Dense(&w), nvfp4, None).unwrap();
+        assert_eq!(product.shape(), [rows, columns]);
+        assert!(read(&product).iter().all(|&v| v == 0.0));
+        let (x, w) = (x.reshape(&[1, rows, width]).unwrap(), w.reshape(&[1, columns, width]).unwrap());
+        let product = x.gather_qqmm(QqmmWeight::Dense(&w), None, None, nvfp4, None, false).unwrap();
+        assert_eq!(product.shape(), [1, rows, columns]);
+        product.eval().unwrap();
+    }
+}
+
+#[test]
+fn gather_qqmm_rejects_or_clamps_what_is_out_of_range() {
+    let format = Quantization::of(QuantMode::Mxfp8);
+    let x = pattern(2, 32, 23).reshape(&[2, 1, 32]).unwrap();
+    let w = pattern(6, 32, 37).reshape(&[3, 2, 32]).unwrap();
+    let apply = |lhs: Option<&Array>, rhs: Option<&Array>| {
+        x.gather_qqmm(QqmmWeight::Dense(&w), lhs, rhs, format, None, false)
+    };
+    let index = |values: &[i32]| Array::from_slice(values, &[2]).unwrap();
+    for bad in [[0, 3], [-1, 0], [i32::MIN, i32::MAX]] {
+        assert!(matches!(apply(None, Some(&index(&bad))), Err(Error::Index { .. })));
+        assert!(matches!(apply(Some(&index(&bad)), Some(&index(&[0, 1]))), Err(Error::Index { .. })));
+    }
+    let lazy = (&index(&[100, -100]) + &index(&[0, 0])).unwrap();
+    let clamped = apply(None, Some(&lazy)).unwrap();
+    assert_eq!(read(&clamped), read(&apply(None, Some(&index(&[2, 0]))).unwrap()));
+    assert!(apply(None, Some(&Array::from_slice(&[0.0f32, 1.0], &[2]).unwrap())).is_err());
 }

@@ -274,8 +274,11 @@ fn draws_reject_what_does_not_fit() {
         |shape, dtype, key| random::gumbel(shape, dtype, key),
         |shape, dtype, key| random::laplace(shape, dtype, 0.0, 1.0, key),
     ];
-    for draw in draws {
-        for dtype in Dtype::ALL.into_iter().filter(|dtype| !dtype.is_float() || *dtype == Dtype::Float64) {
+    for (place, draw) in draws.into_iter().enumerate() {
+        let native = |dtype| matches!(dtype, Dtype::Float16 | Dtype::Bfloat16 | Dtype::Float32);
+        // The normal distribution has two more.
+        let more = |dtype| place == 1 && matches!(dtype, Dtype::Float64 | Dtype::Complex64);
+        for dtype in Dtype::ALL.into_iter().filter(|&dtype| !native(dtype) && !more(dtype)) {
             assert!(
                 matches!(draw(&[2], dtype, &key), Err(Error::Argument { argument: "dtype", .. })),
                 "{dtype}"
@@ -311,4 +314,121 @@ fn draws_reject_what_does_not_fit() {
     ] {
         assert!(result.is_err(), "{result:?}");
     }
+}
+
+#[test]
+fn the_threads_own_keys_begin_anew_with_a_seed() {
+    let draw = || {
+        random::seed(5).unwrap();
+        let keys = [Key::fresh().unwrap(), Key::fresh().unwrap()];
+        keys.map(|key| key.as_array().to_vec::<u32>().unwrap())
+    };
+    let [first, second] = draw();
+    assert_ne!(first, second);
+    assert_eq!(draw(), [first, second]);
+    // A given key is not affected.
+    let key = Key::new(1).unwrap();
+    let before = read(&random::uniform(0.0, 1.0, &[3], Dtype::Float32, &key).unwrap());
+    random::seed(u64::MAX).unwrap();
+    assert_eq!(read(&random::uniform(0.0, 1.0, &[3], Dtype::Float32, &key).unwrap()), before);
+}
+
+#[test]
+fn parameters_that_do_not_fit_are_errors_that_name_them() {
+    let key = Key::new(0).unwrap();
+    let shape = [2, 3];
+    let f32s = Dtype::Float32;
+    let four = Array::zeros(&[4], f32s).unwrap();
+    let wide = Array::zeros(&[5, 2, 3], f32s).unwrap();
+    let complex = Array::zeros(&[3], Dtype::Complex64).unwrap();
+    for bad in [&four, &wide, &complex] {
+        assert!(matches!(
+            random::uniform(bad, 1.0, &shape, f32s, &key),
+            Err(Error::Argument { argument: "low", .. })
+        ));
+        assert!(matches!(
+            random::uniform(0.0, bad, &shape, f32s, &key),
+            Err(Error::Argument { argument: "high", .. })
+        ));
+        assert!(matches!(
+            random::normal(&shape, f32s, bad, 1.0, &key),
+            Err(Error::Argument { argument: "loc", .. })
+        ));
+        assert!(matches!(
+            random::normal(&shape, f32s, 0.0, bad, &key),
+            Err(Error::Argument { argument: "scale", .. })
+        ));
+        assert!(random::truncated_normal(bad, 1.0, &shape, f32s, &key).is_err());
+        assert!(random::bernoulli(bad, &shape, &key).is_err());
+        assert!(random::randint(bad, 9, &shape, Dtype::Int32, &key).is_err());
+    }
+    for extreme in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+        random::uniform(extreme, 1.0, &[4], f32s, &key).unwrap().eval().unwrap();
+        random::normal(&[4], f32s, extreme, extreme, &key).unwrap().eval().unwrap();
+        random::bernoulli(extreme, &[4], &key).unwrap().eval().unwrap();
+        let p = Array::scalar(extreme).unwrap();
+        random::truncated_normal(&p, 0.0, &[4], f32s, &key).unwrap().eval().unwrap();
+        random::categorical_shape(&Array::full(&[4], f64::from(extreme), f32s).unwrap(), 0, &[3], &key)
+            .unwrap()
+            .eval()
+            .unwrap();
+    }
+    let (low, high) = (Array::scalar(i64::MIN).unwrap(), Array::scalar(u64::MAX).unwrap());
+    for dtype in [Dtype::Int8, Dtype::Int64, Dtype::Uint64] {
+        random::randint(&low, &high, &[4], dtype, &key).unwrap().eval().unwrap();
+        random::randint(&high, &low, &[4], dtype, &key).unwrap().eval().unwrap();
+    }
+}
+
+#[test]
+fn normal_vectors_have_the_covariance_asked_for() {
+    let key = Key::new(3).unwrap();
+    let mean = Array::from_slice(&[1.0f32, -2.0], &[2]).unwrap();
+    let covariance = Array::from_slice(&[2.0f32, 0.6, 0.6, 0.5], &[2, 2]).unwrap();
+    let draws = read(&random::multivariate_normal(&mean, &covariance, &[20_000], &key).unwrap());
+    let n = draws.len() as f64 / 2.0;
+    let mut sums = [0.0; 5];
+    for pair in draws.chunks(2) {
+        let (a, b) = (pair[0] - 1.0, pair[1] + 2.0);
+        for (sum, value) in sums.iter_mut().zip([a, b, a * a, a * b, b * b]) {
+            *sum += value / n;
+        }
+    }
+    for (found, expected) in sums.iter().zip([0.0, 0.0, 2.0, 0.6, 0.5]) {
+        assert!((found - expected).abs() < 0.06, "{sums:?}");
+    }
+}
+
+#[test]
+fn covariances_that_are_not_finite_give_nan() {
+    let key = Key::new(3).unwrap();
+    let mean = Array::zeros(&[40], Dtype::Float32).unwrap();
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut values = vec![0.0f32; 2 * 40 * 40];
+        values[41 * 7] = 1.0;
+        values[1600 + 5] = bad;
+        let covariances = Array::from_slice(&values, &[2, 40, 40]).unwrap();
+        for covariances in [covariances.clone(), (&covariances * 1.0).unwrap()] {
+            let draws = read(&random::multivariate_normal(&mean, &covariances, &[3, 2], &key).unwrap());
+            for (row, draw) in draws.chunks(40).enumerate() {
+                assert!(draw.iter().all(|x| x.is_nan() == (row % 2 == 1)), "{bad} {row}");
+            }
+        }
+    }
+    for (mean, covariance) in
+        [(vec![], vec![0, 0]), (vec![2], vec![3, 3]), (vec![2], vec![2]), (vec![2], vec![2, 3])]
+    {
+        let [mean, covariance] =
+            [mean, covariance].map(|shape| Array::zeros(&shape, Dtype::Float32).unwrap());
+        assert!(matches!(
+            random::multivariate_normal(&mean, &covariance, &[3], &key),
+            Err(Error::Shape { .. })
+        ));
+    }
+    let half = Array::zeros(&[2], Dtype::Float16).unwrap();
+    let whole = Array::zeros(&[2, 2], Dtype::Float32).unwrap();
+    assert!(random::multivariate_normal(&half, &whole, &[3], &key).is_err());
+    let empty = Array::zeros(&[0], Dtype::Float32).unwrap();
+    let none = Array::zeros(&[0, 0], Dtype::Float32).unwrap();
+    assert_eq!(random::multivariate_normal(&empty, &none, &[3], &key).unwrap().shape(), [3, 0]);
 }

@@ -4,12 +4,16 @@
 //! Letters for shapes: B batch, H query heads, K key-value heads, L queries, S keys, E head size.
 
 mod activation;
+mod cross_entropy;
 mod grow;
+mod kernel;
 mod norm;
 mod project;
 
 pub use activation::{Activation, gated};
+pub use cross_entropy::cross_entropy;
 pub use grow::{CachedAttention, KvBuffer};
+pub use kernel::{CudaKernel, CudaSource, KernelLaunch, MetalKernel, MetalSource, TemplateValue};
 pub use norm::{Norm, add_norm, norm, norm_add, rope_heads};
 pub use project::{Operand, Projection, Weight, chain, project};
 

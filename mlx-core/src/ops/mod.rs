@@ -24,9 +24,12 @@ pub use cumulative::Scan;
 pub(crate) use gather::dtype_range;
 pub use graph::depends;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
-pub use linalg::{addmm, einsum, inner, kron, outer, tensordot};
+pub(crate) use linalg::class_indices;
+pub use linalg::{BlockMasks, addmm, block_masked_mm, einsum, inner, kron, outer, segmented_mm, tensordot};
 pub(crate) use quant::packed_width;
-pub use quant::{QuantMode, Quantization, Quantized, dequantize};
+pub use quant::{
+    GlobalScales, QqmmWeight, QuantMode, Quantization, Quantized, dequantize, dequantize_scaled,
+};
 pub use shape::{Indexing, Padding, broadcast_arrays, concatenate, concatenate_flat, meshgrid, stack};
 pub use sort::Side;
 

@@ -12,7 +12,7 @@ use super::gather::Bounds;
 use super::linalg::count;
 use super::{opt, optional_dtype, optional_int};
 use crate::cpu::gather::Chosen;
-use crate::device::stream;
+use crate::device::{on_cpu, stream};
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
 use crate::vector::VectorArray;
@@ -36,7 +36,15 @@ impl QuantMode {
     /// Every mode.
     pub const ALL: [Self; 4] = [Self::Affine, Self::Mxfp4, Self::Nvfp4, Self::Mxfp8];
 
-    /// The name used in configs, such as `mxfp4`.
+    /// The name used in configs, such as `mxfp4`; [`FromStr`] reads it.
+    ///
+    /// # Examples
+    /// ```
+    /// use mlx_core::QuantMode;
+    /// assert_eq!(QuantMode::Nvfp4.name(), "nvfp4");
+    /// assert_eq!("nvfp4".parse::<QuantMode>()?, QuantMode::Nvfp4);
+    /// # Ok::<(), mlx_core::Error>(())
+    /// ```
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -116,6 +124,12 @@ impl QuantMode {
 
 impl Quantization {
     /// The format of a mode that has only one, or the default affine one.
+    ///
+    /// # Examples
+    /// ```
+    /// use mlx_core::{QuantMode, Quantization};
+    /// assert_eq!(Quantization::of(QuantMode::Nvfp4).group_size, 16);
+    /// ```
     #[must_use]
     pub const fn of(mode: QuantMode) -> Self {
         let (group_size, bits) = match mode {
@@ -131,6 +145,12 @@ impl Quantization {
     ///
     /// # Errors
     /// [`Error::Argument`] that names the group size or the bits.
+    ///
+    /// # Examples
+    /// ```
+    /// use mlx_core::Quantization;
+    /// assert!(Quantization { bits: 7, ..Default::default() }.validate().is_err());
+    /// ```
     pub fn validate(self) -> Result<()> {
         let Self { group_size, bits, mode } = self;
         let (groups, widths) = (mode.group_sizes(), mode.bits());
@@ -264,9 +284,17 @@ impl<'a> Packed<'a> {
     }
 
     fn dequantize(&self, dtype: Option<Dtype>) -> Result<Array> {
+        self.dequantize_with(None, dtype)
+    }
+
+    /// With a factor that was checked, for nvfp4.
+    fn dequantize_with(&self, global: Option<&Array>, dtype: Option<Dtype>) -> Result<Array> {
         if self.weight.size() == 0 {
-            let own =
-                if self.format.mode == QuantMode::Affine { self.scales.dtype() } else { Dtype::Bfloat16 };
+            let own = match (self.format.mode, global) {
+                (QuantMode::Affine, _) => self.scales.dtype(),
+                (_, Some(_)) => Dtype::Float32,
+                (_, None) => Dtype::Bfloat16,
+            };
             return Array::zeros(&self.shape, dtype.unwrap_or(own));
         }
         // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
@@ -279,7 +307,7 @@ impl<'a> Packed<'a> {
                     optional_int(Some(self.format.group_size)),
                     optional_int(Some(self.format.bits)),
                     self.format.mode.c_name().as_ptr(),
-                    opt(None),
+                    opt(global),
                     optional_dtype(dtype),
                     stream(),
                 )
@@ -338,6 +366,37 @@ impl Array {
     /// # Ok(()) }
     /// ```
     pub fn quantize(&self, format: Quantization) -> Result<Quantized> {
+        self.quantize_with(format, None)
+    }
+
+    /// This matrix in nvfp4, with one more factor for all groups, so that their scales can use the whole range of an E4M3:
+    /// a value is `code · scale · global / 2688`.
+    ///
+    /// - `global`: the largest magnitude of the matrix, a float32 of one element
+    /// - shape, dtype: as [`Array::quantize`]
+    /// - source: `mlx_quantize`
+    ///
+    /// # Errors
+    /// As [`Array::quantize`]; [`Error::Argument`] when `global` is not such an array.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype, dequantize_scaled};
+    /// let w = Array::full(&[2, 32], 1e-4, Dtype::Float32)?;
+    /// let global = w.abs()?.max_all()?;
+    /// let packed = w.quantize_scaled(&global)?;
+    /// let back = dequantize_scaled(&packed.weight, &packed.scales, &global, None)?;
+    /// assert!(back.allclose(&w, 1e-3, 0.0, false)?.item::<bool>()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn quantize_scaled(&self, global: &Array) -> Result<Quantized> {
+        let global = global_scale("quantize_scaled", global)?;
+        self.quantize_with(Quantization::of(QuantMode::Nvfp4), Some(&global))
+    }
+
+    /// With a factor that was checked, for nvfp4.
+    fn quantize_with(&self, format: Quantization, global: Option<&Array>) -> Result<Quantized> {
         const OP: &str = "quantize";
         format.validate()?;
         check_operand(OP, "weight", self)?;
@@ -368,7 +427,7 @@ impl Array {
                     optional_int(Some(format.group_size)),
                     optional_int(Some(format.bits)),
                     format.mode.c_name().as_ptr(),
-                    opt(None),
+                    opt(global),
                     stream(),
                 )
             )
@@ -391,6 +450,18 @@ impl Array {
     /// # Errors
     /// [`Error::Argument`] when the parts of the matrix do not fit each other or the format, [`Error::Shape`] when the
     /// inner lengths differ.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype, Quantization};
+    /// let x = Array::ones(&[1, 64], Dtype::Float32)?;
+    /// let q = Quantization::default();
+    /// let w = Array::full(&[3, 64], 0.5, Dtype::Float32)?.quantize(q)?;
+    /// let y = x.quantized_matmul(&w.weight, &w.scales, w.biases.as_ref(), true, q)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [32.0; 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn quantized_matmul(
         &self,
         weight: &Array,
@@ -473,6 +544,22 @@ impl Array {
     /// # Errors
     /// As [`Array::quantized_matmul`]; [`Error::Index`] when a known index is out of range, [`Error::Argument`] when
     /// indices are not integers, [`Error::Mlx`] when they do not broadcast.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype, Quantization};
+    /// let x = Array::ones(&[2, 1, 64], Dtype::Float32)?;
+    /// let q = Quantization::default();
+    /// // Three experts of one output each.
+    /// let values = Array::from_slice(&[1.0f32, 2.0, 3.0], &[3, 1, 1])?;
+    /// let w = values.broadcast_to(&[3, 1, 64])?.quantize(q)?;
+    /// let chosen = Array::from_slice(&[2u32, 0], &[2])?;
+    /// let biases = w.biases.as_ref();
+    /// let y = x.gather_qmm(&w.weight, &w.scales, biases, None, Some(&chosen), true, q, false)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [192.0, 64.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn gather_qmm(
         &self,
         weight: &Array,
@@ -557,6 +644,17 @@ impl Array {
 /// # Errors
 /// [`Error::Argument`] when the parts do not fit each other or the format, or `dtype` is not float16, bfloat16 or
 /// float32.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Dtype, QuantMode, Quantization, dequantize};
+/// let q = Quantization::of(QuantMode::Mxfp8);
+/// let packed = Array::full(&[1, 32], 1.5, Dtype::Float32)?.quantize(q)?;
+/// let back = dequantize(&packed.weight, &packed.scales, None, q, Some(Dtype::Float32))?;
+/// assert_eq!(back.to_vec::<f32>()?, [1.5; 32]);
+/// # Ok(()) }
+/// ```
 pub fn dequantize(
     weight: &Array,
     scales: &Array,
@@ -570,4 +668,303 @@ pub fn dequantize(
         return Err(Error::argument(OP, "dtype", message));
     }
     Packed::new(OP, weight, scales, biases, format)?.dequantize(dtype)
+}
+
+/// The matrix that [`Array::quantize_scaled`] made of another one.
+///
+/// - shape: `[.., N, words]` → `[.., N, K]`; see [`Quantized`]
+/// - dtype: `dtype`, else float32
+/// - source: `mlx_dequantize`
+///
+/// # Errors
+/// As [`dequantize`]; [`Error::Argument`] when `global` is not a float32 of one element.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::{Array, Dtype, dequantize_scaled};
+/// let w = Array::full(&[1, 16], 3.0, Dtype::Float32)?;
+/// let global = Array::scalar(3.0f32)?;
+/// let packed = w.quantize_scaled(&global)?;
+/// let back = dequantize_scaled(&packed.weight, &packed.scales, &global, None)?;
+/// assert_eq!(back.to_vec::<f32>()?, [3.0; 16]);
+/// # Ok(()) }
+/// ```
+pub fn dequantize_scaled(
+    weight: &Array,
+    scales: &Array,
+    global: &Array,
+    dtype: Option<Dtype>,
+) -> Result<Array> {
+    const OP: &str = "dequantize_scaled";
+    if let Some(dtype) = dtype.filter(|dtype| !is_native(*dtype)) {
+        let message = format!("expected float16, bfloat16 or float32, found {dtype}");
+        return Err(Error::argument(OP, "dtype", message));
+    }
+    let global = global_scale(OP, global)?;
+    Packed::new(OP, weight, scales, None, Quantization::of(QuantMode::Nvfp4))?
+        .dequantize_with(Some(&global), dtype)
+}
+
+/// A factor for all groups of a matrix, as a scalar.
+fn global_scale(op: &'static str, global: &Array) -> Result<Array> {
+    if global.dtype() != Dtype::Float32 || global.size() != 1 {
+        return Err(Error::argument(op, "global", format!("expected one float32, found {global:?}")));
+    }
+    if global.ndim() == 0 { Ok(global.clone()) } else { global.reshape(&[]) }
+}
+
+/// The right operand of [`Array::qqmm`].
+#[derive(Clone, Copy, Debug)]
+pub enum QqmmWeight<'a> {
+    /// A matrix in float16, bfloat16 or float32, quantised on the way.
+    Dense(&'a Array),
+    /// What [`Array::quantize`] made of one.
+    Packed {
+        /// The packed values.
+        weight: &'a Array,
+        /// One scale a group.
+        scales: &'a Array,
+    },
+}
+
+/// The factors of [`Array::quantize_scaled`] for both operands of [`Array::qqmm`].
+#[derive(Clone, Copy, Debug)]
+pub struct GlobalScales<'a> {
+    /// That of the left operand.
+    pub x: &'a Array,
+    /// That of the weight.
+    pub weight: &'a Array,
+}
+
+/// The operands of a product of two quantised matrices, checked.
+struct Qq<'a> {
+    weight: QqmmWeight<'a>,
+    /// The factors of both operands.
+    global: Option<[Array; 2]>,
+    /// The shape of the weight, dequantised.
+    shape: Vec<i32>,
+}
+
+impl<'a> Qq<'a> {
+    fn new(
+        op: &'static str,
+        x: &Array,
+        weight: QqmmWeight<'a>,
+        format: Quantization,
+        global: Option<GlobalScales<'_>>,
+    ) -> Result<Self> {
+        format.validate()?;
+        check_operand(op, "x", x)?;
+        if format.mode == QuantMode::Affine {
+            return Err(Error::argument(op, "format", "expected nvfp4, mxfp4 or mxfp8, found affine"));
+        }
+        let global = match global {
+            Some(_) if format.mode != QuantMode::Nvfp4 => {
+                let message = format!("expected none for mode {}", format.mode);
+                return Err(Error::argument(op, "global", message));
+            }
+            Some(GlobalScales { x, weight }) => Some([global_scale(op, x)?, global_scale(op, weight)?]),
+            None => None,
+        };
+        let shape = match weight {
+            QqmmWeight::Packed { weight, scales } => Packed::new(op, weight, scales, None, format)?.shape,
+            QqmmWeight::Dense(dense) => {
+                check_operand(op, "weight", dense)?;
+                dense.shape().to_vec()
+            }
+        };
+        let (Some(width), [.., _, _], [.., _, inner]) = (x.shape().last(), x.shape(), &shape[..]) else {
+            let message = format!("expected two axes or more, found {:?} and {shape:?}", x.shape());
+            return Err(Error::shape(op, message));
+        };
+        if width != inner || width % format.group_size != 0 {
+            let message = format!(
+                "expected last axes alike and a multiple of {}, found {:?} and {shape:?}",
+                format.group_size,
+                x.shape()
+            );
+            return Err(Error::shape(op, message));
+        }
+        Ok(Self { weight, global, shape })
+    }
+
+    /// The weight and its scales for C.
+    fn parts(&self) -> (&'a Array, Option<&'a Array>) {
+        match self.weight {
+            QqmmWeight::Dense(weight) => (weight, None),
+            QqmmWeight::Packed { weight, scales } => (weight, Some(scales)),
+        }
+    }
+
+    fn globals(&self) -> [Option<&Array>; 2] {
+        self.global.as_ref().map_or([None, None], |[x, weight]| [Some(x), Some(weight)])
+    }
+
+    /// `x` as its quantised form has it, and the packed weight; where there are factors, the weight as it has it.
+    fn rounded(&self, x: &Array, format: Quantization) -> Result<(Array, Quantized, Option<Array>)> {
+        let [global_x, global_weight] = self.globals();
+        let packed = x.quantize_with(format, global_x)?;
+        let rounded = Packed::new("qqmm", &packed.weight, &packed.scales, None, format)?
+            .dequantize_with(global_x, Some(x.dtype()))?;
+        let weight = match self.weight {
+            QqmmWeight::Dense(weight) => weight.quantize_with(format, global_weight)?,
+            QqmmWeight::Packed { weight, scales } => {
+                Quantized { weight: weight.clone(), scales: scales.clone(), biases: None }
+            }
+        };
+        let dense = global_weight
+            .map(|global| {
+                Packed::new("qqmm", &weight.weight, &weight.scales, None, format)?
+                    .dequantize_with(Some(global), Some(x.dtype()))?
+                    .swap_axes(-1, -2)
+            })
+            .transpose()?;
+        Ok((rounded, weight, dense))
+    }
+}
+
+impl Array {
+    /// The product of two quantised matrices, `self · weightᵀ`. This one is quantised on the way, and so is the weight unless
+    /// it already is.
+    ///
+    /// On the CPU, where MLX has no such product, the operands are rounded to the format and multiplied in the dtype of
+    /// `self`. CUDA knows nvfp4 and mxfp8.
+    ///
+    /// - `format`: nvfp4, mxfp4 or mxfp8
+    /// - `global`: for nvfp4 only
+    /// - shape: `[.., M, K]` with `[N, K]` → `[.., M, N]`, K a multiple of the group size
+    /// - dtype: float16, bfloat16 or float32, kept
+    /// - source: `mlx_qqmm`
+    ///
+    /// A gradient is there on a GPU only, and with a dense weight.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the format is affine, the parts of the weight do not fit each other, or there are factors
+    /// for another mode than nvfp4; [`Error::Shape`] when the operands do not fit each other.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype, QqmmWeight, QuantMode, Quantization};
+    /// let x = Array::ones(&[1, 32], Dtype::Float32)?;
+    /// let w = Array::full(&[2, 32], 0.5, Dtype::Float32)?;
+    /// let y = x.qqmm(QqmmWeight::Dense(&w), Quantization::of(QuantMode::Mxfp8), None)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [16.0, 16.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn qqmm(
+        &self,
+        weight: QqmmWeight<'_>,
+        format: Quantization,
+        global: Option<GlobalScales<'_>>,
+    ) -> Result<Array> {
+        const OP: &str = "qqmm";
+        let operands = Qq::new(OP, self, weight, format, global)?;
+        let (&[rows, _], Some((_, batch))) = (&operands.shape[..], self.shape().split_last()) else {
+            let message = format!("expected a weight of two axes, found {:?}", operands.shape);
+            return Err(Error::shape(OP, message));
+        };
+        if self.size() == 0 || rows == 0 {
+            return Array::zeros(&[batch, &[rows]].concat(), self.dtype());
+        }
+        if on_cpu() {
+            let (x, packed, dense) = operands.rounded(self, format)?;
+            return match dense {
+                Some(dense) => x.matmul(&dense),
+                None => x.quantized_matmul(&packed.weight, &packed.scales, None, true, format),
+            };
+        }
+        let ((weight, scales), [global_x, global_weight]) = (operands.parts(), operands.globals());
+        // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
+        unsafe {
+            call!(
+                Array = mlx_qqmm(
+                    self.as_raw(),
+                    weight.as_raw(),
+                    opt(scales),
+                    optional_int(Some(format.group_size)),
+                    optional_int(Some(format.bits)),
+                    format.mode.c_name().as_ptr(),
+                    opt(global_x),
+                    opt(global_weight),
+                    stream(),
+                )
+            )
+        }
+    }
+
+    /// [`Array::qqmm`] of chosen matrices with chosen ones: result `i` is `self[lhs[i]] · weight[rhs[i]]ᵀ`, as
+    /// [`Array::gather_qmm`] has it.
+    ///
+    /// - shape: `[.., M, K]`, matrices of `[.., N, K]`, indices that broadcast to `[I..]` → `[I.., M, N]`; an operand without
+    ///   indices uses its matrices in order
+    /// - dtype: float16, bfloat16 or float32, kept
+    /// - `sorted`: a promise that `rhs` is in ascending order
+    /// - source: `mlx_gather_qqmm`
+    ///
+    /// There is no gradient on a GPU.
+    ///
+    /// # Errors
+    /// As [`Array::qqmm`] and [`Array::gather_qmm`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_core::Result<()> {
+    /// use mlx_core::{Array, Dtype, QqmmWeight, QuantMode, Quantization};
+    /// let x = Array::ones(&[1, 1, 32], Dtype::Float32)?;
+    /// let values = Array::from_slice(&[1.0f32, 2.0], &[2, 1, 1])?;
+    /// let experts = values.broadcast_to(&[2, 1, 32])?;
+    /// let chosen = Array::from_slice(&[1u32], &[1])?;
+    /// let format = Quantization::of(QuantMode::Mxfp8);
+    /// let y = x.gather_qqmm(QqmmWeight::Dense(&experts), None, Some(&chosen), format, None, false)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [64.0]);
+    /// # Ok(()) }
+    /// ```
+    pub fn gather_qqmm(
+        &self,
+        weight: QqmmWeight<'_>,
+        lhs: Option<&Array>,
+        rhs: Option<&Array>,
+        format: Quantization,
+        global: Option<GlobalScales<'_>>,
+        sorted: bool,
+    ) -> Result<Array> {
+        const OP: &str = "gather_qqmm";
+        let operands = Qq::new(OP, self, weight, format, global)?;
+        let ([batch @ .., _, _], [matrices @ .., _, _]) = (self.shape(), &operands.shape[..]) else {
+            return Err(Error::shape(OP, "expected two axes or more"));
+        };
+        let lhs = lhs.map(|i| Bounds::from_front(OP, "lhs", count(OP, batch)?).apply(i)).transpose()?;
+        let rhs = rhs.map(|i| Bounds::from_front(OP, "rhs", count(OP, matrices)?).apply(i)).transpose()?;
+        let (lhs, rhs) = (lhs.as_ref(), rhs.as_ref());
+        if on_cpu() || self.size() == 0 || operands.shape.contains(&0) {
+            let (x, packed, dense) = operands.rounded(self, format)?;
+            return match dense {
+                Some(dense) => x.gather_mm(&dense, lhs, rhs, sorted),
+                None => x.gather_qmm(&packed.weight, &packed.scales, None, lhs, rhs, true, format, sorted),
+            };
+        }
+        let ((weight, scales), [global_x, global_weight]) = (operands.parts(), operands.globals());
+        // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked, and the
+        // indices are in range, or clamped into it.
+        unsafe {
+            call!(
+                Array = mlx_gather_qqmm(
+                    self.as_raw(),
+                    weight.as_raw(),
+                    opt(scales),
+                    opt(lhs),
+                    opt(rhs),
+                    optional_int(Some(format.group_size)),
+                    optional_int(Some(format.bits)),
+                    format.mode.c_name().as_ptr(),
+                    opt(global_x),
+                    opt(global_weight),
+                    sorted,
+                    stream(),
+                )
+            )
+        }
+    }
 }
