@@ -362,7 +362,7 @@ fn error_that_no_stream_made_spoils_nothing() {
 fn vjp_in_rust_agrees_with_finite_differences() {
     let x = [0.5f32, -1.5, 2.0];
     let loss = |x: &[Array]| Ok(vec![square(&(&square(&x[0])? + &x[0])?)?.sum_all()?]);
-    let (_, gradient) = transform::value_and_grad(loss, &[0], &[values(&x)]).unwrap();
+    let (_, gradient) = transform::value_and_grad_by(loss, &[0], &[values(&x)]).unwrap();
     let gradient = gradient[0].to_vec::<f32>().unwrap();
     let at = |x: &[f32]| loss(&[values(x)]).unwrap()[0].item::<f32>().unwrap();
     for (i, found) in gradient.iter().enumerate() {
@@ -378,7 +378,7 @@ fn vjp_in_rust_agrees_with_finite_differences() {
 fn error_and_panic_in_an_ops_vjp_come_back_as_themselves() {
     let gradient = |how: Wrong| {
         let f = move |x: &[Array]| Ok(vec![wrong(how, &x[0])?.sum_all()?]);
-        transform::value_and_grad(f, &[0], &[values(&[1.0, 2.0])])
+        transform::value_and_grad_by(f, &[0], &[values(&[1.0, 2.0])])
     };
     assert_eq!(gradient(Wrong::Not).unwrap().1[0].to_vec::<f32>().unwrap(), [1.0, 1.0]);
     let error = gradient(Wrong::ErrorInVjp).unwrap_err();
@@ -396,9 +396,9 @@ fn error_and_panic_in_an_ops_vjp_come_back_as_themselves() {
 #[test]
 fn op_without_a_derivative_says_so() {
     let f = |_: &[Array]| Ok(vec![apply(Claims(vec![1]), &[&values(&[1.0])])?[0].sum_all()?]);
-    assert!(transform::value_and_grad(f, &[0], &[values(&[1.0])]).is_ok()); // a constant has the gradient 0
+    assert!(transform::value_and_grad_by(f, &[0], &[values(&[1.0])]).is_ok()); // a constant has the gradient 0
     let f = |x: &[Array]| Ok(vec![apply(Claims(vec![1]), &[&x[0]])?[0].sum_all()?]);
-    let error = transform::value_and_grad(f, &[0], &[values(&[1.0])]).unwrap_err();
+    let error = transform::value_and_grad_by(f, &[0], &[values(&[1.0])]).unwrap_err();
     assert_eq!(error.to_string(), "claims: has no vjp");
     let f = |x: &[Array]| Ok(vec![square(&x[0])?]);
     let error = transform::jvp(f, &[values(&[1.0])], &[values(&[1.0])]).unwrap_err();
@@ -409,7 +409,7 @@ fn op_without_a_derivative_says_so() {
 fn op_in_rust_works_in_a_compiled_function() {
     let op = Square::new();
     let run = Arc::clone(&op.run);
-    let f = transform::compile(move |x| {
+    let f = transform::compile(move |x: &[Array]| {
         let (a, b) = (apply(op.clone(), &[&x[0]])?.remove(0), apply(op.clone(), &[&x[0]])?.remove(0));
         Ok(vec![(&(&a + &b)? * 0.5)?])
     });
@@ -421,13 +421,13 @@ fn op_in_rust_works_in_a_compiled_function() {
     }
     assert_eq!(f.call(&[values(&[3.0])]).unwrap()[0].item::<f32>().unwrap(), 9.0);
     // A failure in it is one of each call.
-    let f = transform::compile(|x| Ok(vec![(&wrong(Wrong::ErrorInEval, &x[0])? + 1.0)?]));
+    let f = transform::compile(|x: &[Array]| Ok(vec![(&wrong(Wrong::ErrorInEval, &x[0])? + 1.0)?]));
     for _ in 0..2 {
         assert!(f.call(&[values(&[1.0])]).unwrap()[0].to_vec::<f32>().is_err());
     }
     // And it has a gradient.
-    let f = transform::compile(|x| Ok(vec![square(&x[0])?.sum_all()?]));
-    let (_, gradient) = transform::value_and_grad(move |x| f.call(x), &[0], &[values(&[3.0])]).unwrap();
+    let f = transform::compile(|x: &[Array]| Ok(vec![square(&x[0])?.sum_all()?]));
+    let (_, gradient) = transform::value_and_grad_by(move |x| f.call(x), &[0], &[values(&[3.0])]).unwrap();
     assert_eq!(gradient[0].to_vec::<f32>().unwrap(), [6.0]);
 }
 

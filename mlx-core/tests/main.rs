@@ -7,6 +7,7 @@ mod compare;
 mod cpu;
 mod create;
 mod custom;
+mod display;
 mod fast;
 mod golden;
 mod index;
