@@ -280,15 +280,12 @@ impl Format {
         let (whole, width) = (self.whole, self.fraction);
         match self.exponent {
             Some(size) => {
-                let digits = scientific(self.kind, value, self.precision);
-                let exponent = digits.exponent.unwrap_or(0);
-                let sign = if exponent < 0 { '-' } else { '+' };
-                format!(
-                    "{:>whole$}.{:0<width$}e{sign}{:0>size$}",
-                    plus.to_owned() + &digits.whole,
-                    digits.fraction,
-                    exponent.unsigned_abs()
-                )
+                // As many digits as the number with the most: further ones than mean this number are exact.
+                let text = format!("{value:.width$e}");
+                let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+                let (first, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+                let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+                format!("{:>whole$}.{fraction}e{sign}{exponent:0>size$}", plus.to_owned() + first)
             }
             None => {
                 let digits = positional(self.kind, value, self.precision);

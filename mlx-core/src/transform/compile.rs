@@ -9,6 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use super::graph::{Walk, shallow};
 use super::tree::{Structure, Tree};
 use crate::closure::Closure;
 use crate::error::{Error, Result};
@@ -21,7 +22,8 @@ use crate::{Array, Dtype};
 ///
 /// The function must be pure: it is run for the first such call alone, and what it reads besides its inputs, arrays that
 /// it captures among it, is from then on what it was at that time. State goes in with the inputs and comes back with the
-/// results. It cannot evaluate. Inside of another transformation it is run as it is.
+/// results. It cannot evaluate. Inside of another transformation it is run as it is. An array that it captures must be
+/// neither one of the inputs nor computed from one and still lazy: the library refuses that.
 ///
 /// On a processor, MLX turns runs of element-wise ops into C++ and calls the system's compiler for it; the first call
 /// takes a second or so, and fails where there is no compiler. [`set_compile_mode`] turns that off.
@@ -190,6 +192,7 @@ impl<I: Tree + ?Sized, O: Tree<Owned = O>> Compiled<I, O> {
         let closure = Closure::new(move |inputs| {
             let (structure, results) = function(&structure, inputs)?;
             told.replace(Some(structure));
+            shallow(Walk::Compile, &results)?;
             Ok(results)
         })?;
         // SAFETY: op contract. The result holds what it needs of `closure`.

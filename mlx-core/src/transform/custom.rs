@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 
+use super::graph::{Walk, shallow};
 use super::tree::Tree;
 use crate::Array;
 use crate::closure::{Closure, JvpClosure, VjpClosure, VmapClosure};
@@ -51,6 +52,8 @@ where
             return Err(Error::shape(op, "the function gave no array"));
         }
         let _ = told.set(results.structure());
+        // Here, because the library differentiates it without asking.
+        shallow(Walk::Derivative, &leaves)?;
         Ok(leaves)
     })?;
     let inputs = VectorArray::from_arrays(&inputs.leaves())?;
@@ -190,6 +193,8 @@ impl CustomFunction {
                 return Err(Error::shape(op, "the function gave no array"));
             }
             let _ = told.set(results.iter().map(|result| result.shape().to_vec()).collect());
+            // Here, because the library differentiates it without asking.
+            shallow(Walk::Derivative, &results)?;
             Ok(results)
         })?;
         let vjp = self.vjp.clone().map(|vjp| {

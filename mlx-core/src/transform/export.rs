@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::graph::{Walk, shallow};
 use crate::Array;
 use crate::closure::{Closure, NamedClosure};
 use crate::error::{Error, Result};
@@ -48,7 +49,10 @@ pub fn export_function(
 ) -> Result<()> {
     let op = "export_function";
     let inputs = VectorArray::from_arrays(inputs)?;
-    let plain = |inputs: &[Array]| crate::cpu::without_kernels(|| function(inputs));
+    let plain = |inputs: &[Array]| {
+        let results = crate::cpu::without_kernels(|| function(inputs))?;
+        shallow(Walk::Compile, &results).map(|()| results)
+    };
     let target = Target::new(path.as_ref())?;
     let partial = target.c_path(op)?;
     Closure::scoped(plain, |closure| {
@@ -93,8 +97,10 @@ pub fn export_function_named(
     let op = "export_function_named";
     let inputs = VectorArray::from_arrays(inputs)?;
     let named = ArrayMap::from_arrays(op, named)?;
-    let closure =
-        NamedClosure::new(move |inputs, named| crate::cpu::without_kernels(|| function(inputs, named)))?;
+    let closure = NamedClosure::new(move |inputs, named| {
+        let results = crate::cpu::without_kernels(|| function(inputs, named))?;
+        shallow(Walk::Compile, &results).map(|()| results)
+    })?;
     let target = Target::new(path.as_ref())?;
     let partial = target.c_path(op)?;
     // SAFETY: op contract; the path ends in a NUL.
@@ -204,7 +210,10 @@ impl Exporter {
         shapeless: bool,
     ) -> Result<Self> {
         let op = "function_exporter";
-        let closure = Closure::new(move |inputs| crate::cpu::without_kernels(|| function(inputs)))?;
+        let closure = Closure::new(move |inputs| {
+            let results = crate::cpu::without_kernels(|| function(inputs))?;
+            shallow(Walk::Compile, &results).map(|()| results)
+        })?;
         let target = Target::new(path.as_ref())?;
         let partial = target.c_path(op)?;
         // SAFETY: op contract; the path ends in a NUL, and the exporter holds what it needs of `closure`.
@@ -329,7 +338,9 @@ impl ImportedFunction {
     pub fn call(&self, inputs: &[Array]) -> Result<Vec<Array>> {
         let inputs = VectorArray::from_arrays(inputs)?;
         // SAFETY: op contract, and what `import_function` demands.
-        unsafe { call!(VectorArray = mlx_imported_function_apply(self.raw, inputs.as_raw())) }?.to_arrays()
+        let results =
+            unsafe { call!(VectorArray = mlx_imported_function_apply(self.raw, inputs.as_raw())) }?;
+        here(&results, &inputs)
     }
 
     /// The results of the function at `inputs`, and at more of them by name.
@@ -342,17 +353,25 @@ impl ImportedFunction {
     /// # Examples
     /// See [`export_function_named`].
     pub fn call_named(&self, inputs: &[Array], named: &BTreeMap<String, Array>) -> Result<Vec<Array>> {
+        let all = VectorArray::from_arrays(inputs.iter().chain(named.values()))?;
         let inputs = VectorArray::from_arrays(inputs)?;
         let named = ArrayMap::from_arrays("imported_function", named)?;
         // SAFETY: op contract, and what `import_function` demands.
-        unsafe {
+        let results = unsafe {
             call!(
                 VectorArray =
                     mlx_imported_function_apply_kwargs(self.raw, inputs.as_raw(), named.as_raw())
             )
-        }?
-        .to_arrays()
+        }?;
+        here(&results, &all)
     }
+}
+
+/// Results of an imported function, on the thread's current stream.
+fn here(results: &VectorArray, inputs: &VectorArray) -> Result<Vec<Array>> {
+    // SAFETY: op contract. What lies between is the function's own, and this thread's alone.
+    unsafe { call!(mlx_checked_rehome(results.as_raw(), inputs.as_raw(), crate::device::stream())) }?;
+    results.to_arrays()
 }
 
 impl Drop for ImportedFunction {

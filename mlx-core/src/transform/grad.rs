@@ -5,6 +5,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::ffi::c_int;
 
+use super::graph::{Walk, shallow};
 use super::tree::Tree;
 use crate::closure::Closure;
 use crate::error::{Error, Result};
@@ -204,7 +205,7 @@ fn differentiate(
             Some(first) if !first.dtype().is_float() => {
                 Err(Error::Dtype { op, expected: Dtype::Float32, found: first.dtype() })
             }
-            Some(_) => Ok(results),
+            Some(_) => shallow(Walk::Derivative, &results).map(|()| results),
             None => Err(Error::shape(op, "the function gave no result")),
         }
     };
@@ -269,6 +270,7 @@ pub fn vjp(
         if results.len() > 1 {
             results = results.iter().map(Array::copy).collect::<Result<_>>()?;
         }
+        shallow(Walk::Derivative, &results)?;
         Ok(results)
     };
     let primals = VectorArray::from_arrays(primals)?;
@@ -319,8 +321,12 @@ pub fn jvp(
             return Err(Error::Dtype { op, expected: primal.dtype(), found: tangent.dtype() });
         }
     }
+    let checked = |inputs: &[Array]| {
+        let results = function(inputs)?;
+        shallow(Walk::Derivative, &results).map(|()| results)
+    };
     let (primals, tangents) = (VectorArray::from_arrays(primals)?, VectorArray::from_arrays(tangents)?);
-    let (values, pushed) = Closure::scoped(function, |closure| {
+    let (values, pushed) = Closure::scoped(checked, |closure| {
         // SAFETY: op contract.
         unsafe {
             call!((VectorArray, VectorArray) = mlx_jvp(closure.as_raw(), primals.as_raw(), tangents.as_raw()))

@@ -9,6 +9,34 @@ use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, c_string, call, handle, sys};
 use crate::vector::VectorArray;
 
+/// The transformations that walk a graph by calling themselves.
+#[derive(Clone, Copy)]
+pub(crate) enum Walk {
+    /// `vjp` and `jvp`.
+    Derivative,
+    Vmap,
+    Compile,
+    Text,
+}
+
+impl Walk {
+    /// What one op takes of the stack, in bytes: twice what was measured.
+    fn frame(self) -> usize {
+        match self {
+            Self::Derivative => 200,
+            Self::Vmap | Self::Text => 230,
+            Self::Compile => 300,
+        }
+    }
+}
+
+/// Refuses results whose graph is too deep for a walk on this thread.
+pub(crate) fn shallow(walk: Walk, results: &[Array]) -> Result<()> {
+    let results = VectorArray::from_arrays(results)?;
+    // SAFETY: op contract.
+    unsafe { call!(mlx_checked_depth(results.as_raw(), walk.frame())) }
+}
+
 handle! {
     /// What C calls the nodes of a graph.
     Namer(mlx_node_namer): mlx_node_namer_new, mlx_node_namer_free
@@ -123,7 +151,7 @@ impl fmt::Debug for NodeNames {
 /// # Ok(()) }
 /// ```
 pub fn export_to_dot<'a>(outputs: impl IntoIterator<Item = &'a Array>, names: &NodeNames) -> Result<String> {
-    let outputs = VectorArray::from_arrays(outputs)?;
+    let outputs = shown(outputs)?;
     // SAFETY: op contract; the stream is open for the whole call.
     written(|stream| unsafe {
         call!(mlx_export_to_dot(stream, names.namer.as_raw(), outputs.as_raw()))
@@ -150,9 +178,16 @@ pub fn export_to_dot<'a>(outputs: impl IntoIterator<Item = &'a Array>, names: &N
 /// # Ok(()) }
 /// ```
 pub fn print_graph<'a>(outputs: impl IntoIterator<Item = &'a Array>, names: &NodeNames) -> Result<String> {
-    let outputs = VectorArray::from_arrays(outputs)?;
+    let outputs = shown(outputs)?;
     // SAFETY: op contract; the stream is open for the whole call.
     written(|stream| unsafe { call!(mlx_print_graph(stream, names.namer.as_raw(), outputs.as_raw())) })
+}
+
+/// Arrays whose graph can be walked here.
+fn shown<'a>(outputs: impl IntoIterator<Item = &'a Array>) -> Result<VectorArray> {
+    let outputs: Vec<Array> = outputs.into_iter().cloned().collect();
+    shallow(Walk::Text, &outputs)?;
+    VectorArray::from_arrays(&outputs)
 }
 
 // The C library's, which every Rust program on these systems is linked to.

@@ -19,3 +19,6 @@ pub use graph::{NodeNames, export_to_dot, print_graph};
 pub use tree::Tree;
 pub use vmap::{Axes, vmap};
 pub(crate) use vmap::map;
+
+#[cfg(test)]
+mod tests;

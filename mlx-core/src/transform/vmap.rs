@@ -3,6 +3,7 @@
 
 use std::ffi::c_int;
 
+use super::graph::{Walk, shallow};
 use crate::Array;
 use crate::closure::Closure;
 use crate::error::{Error, Result};
@@ -132,12 +133,11 @@ pub(crate) fn map(
     let in_axes = to_raw(in_axes);
     let list = VectorArray::from_arrays(inputs)?;
     let mut places = Vec::new();
-    let mut ndims = Vec::new();
     let checked = |inputs: &[Array]| {
         let results = function(inputs)?;
-        ndims = results.iter().map(Array::ndim).collect();
-        let ndims: Vec<usize> = ndims.iter().map(|ndim| ndim + 1).collect();
+        let ndims: Vec<usize> = results.iter().map(|result| result.ndim() + 1).collect();
         places = out_axes.places("out_axes", &ndims)?;
+        shallow(Walk::Vmap, &results)?;
         Ok(results)
     };
     let (traced, results) = Closure::scoped(checked, |closure| {
@@ -167,20 +167,17 @@ pub(crate) fn map(
                 out_axes.len()
             )
         )
-    }?
-    .to_arrays()?;
-    mapped
-        .into_iter()
-        .zip(places.iter().zip(ndims))
-        .map(|(result, (place, ndim))| match place {
-            None if result.ndim() != ndim => {
-                let message = "is None for a result that depends on the example";
-                Err(Error::argument(op, "out_axes", message))
-            }
-            Some(place) if result.ndim() == ndim => repeat(&result, *place, *length),
-            _ => Ok(result),
-        })
-        .collect()
+    }
+    .map_err(|error| match error {
+        // The axes were checked, but for those that are none.
+        Error::Mlx { message, .. } if message.starts_with("[vmap] Axis -1 invalid") => {
+            Error::argument(op, "out_axes", "is None for a result that depends on the example")
+        }
+        other => other,
+    })?;
+    let mapped = mapped.to_arrays()?.into_iter().zip(results.to_arrays()?).zip(places);
+    // The library repeats what does not depend on the example also where nobody asked for it.
+    Ok(mapped.map(|((mapped, single), place)| if place.is_some() { mapped } else { single }).collect())
 }
 
 /// A result that is the same for all examples, once for each.

@@ -127,3 +127,45 @@ fn results_that_do_not_fit_are_errors() {
     assert!(vjp(vector_valued, &[vector(&[1.0, 2.0])], &[vector(&[1.0])]).is_err());
     assert!(jvp(vector_valued, &[vector(&[1.0, 2.0])], &[]).is_err());
 }
+
+#[test]
+fn graphs_too_deep_for_the_stack_are_errors() {
+    use mlx_core::transform::{NodeNames, checkpoint, export_function, export_to_dot, grad, vmap};
+    fn deep(x: &Array, depth: usize) -> Result<Array> {
+        let mut y = x.clone();
+        for _ in 0..depth {
+            y = (&y + x)?;
+        }
+        y.sum_all()
+    }
+    let run = |depth: usize| -> Vec<Result<()>> {
+        let x = Array::ones(&[2], Dtype::Float32).unwrap();
+        let one = [x.clone()];
+        let list = move |x: &[Array]| Ok(vec![deep(&x[0], depth)?]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        vec![
+            grad(|x: &Array| deep(x, depth), &x).and_then(|y| y.eval()),
+            vjp(list, &one, &[Array::scalar(1.0f32).unwrap()]).map(|_| ()),
+            jvp(list, &one, &one).map(|_| ()),
+            vmap(list, &one, 0, 0).map(|_| ()),
+            mlx_core::transform::compile(move |x: &Array| deep(x, depth)).call(&x).map(|_| ()),
+            grad(|x: &Array| checkpoint(move |x: &Array| deep(x, depth), x), &x).map(|_| ()),
+            export_to_dot([&deep(&x, depth).unwrap()], &NodeNames::new()).map(|_| ()),
+            export_function(file.path(), list, &one, false),
+            // No walk of that kind.
+            deep(&x, depth).and_then(|y| y.eval()).map_err(|_| unreachable!()),
+        ]
+    };
+    // The stack of a test's thread has two megabytes.
+    for result in run(4000) {
+        result.unwrap();
+    }
+    let mut results = run(50_000);
+    results.pop().unwrap().unwrap();
+    for result in results {
+        assert!(result.unwrap_err().to_string().contains("deep"));
+    }
+    let large = std::thread::Builder::new().stack_size(64 << 20);
+    let gradient = || grad(|x: &Array| deep(x, 50_000), &scalar(1.0)).unwrap().item::<f32>().unwrap();
+    assert_eq!(large.spawn(gradient).unwrap().join().unwrap(), 50_001.0);
+}
