@@ -93,7 +93,10 @@ impl<F> Payload<F> {
         if payload.owner == thread::current().id() {
             return Ok(&payload.function);
         }
-        Err(Error::Mlx { op: "callback", message: "a function was called on another thread than its own".to_owned() })
+        Err(Error::Mlx {
+            op: "callback",
+            message: "a function was called on another thread than its own".to_owned(),
+        })
     }
 }
 
@@ -133,7 +136,8 @@ impl Closure {
         // SAFETY: only the lifetime of what is behind the pointer changes. `once` lives until this function returns, and
         // `cut` below, which is dropped before it, takes the pointer out of the only place where it is kept. Whoever took
         // it out earlier is a call of the closure, which is within `body`, or on this thread's stack above it.
-        let lent = unsafe { std::mem::transmute::<*mut Once<'_>, *mut Once<'static>>(std::ptr::from_mut(lent)) };
+        let lent =
+            unsafe { std::mem::transmute::<*mut Once<'_>, *mut Once<'static>>(std::ptr::from_mut(lent)) };
         let link: Rc<Cell<Option<*mut Once<'static>>>> = Rc::new(Cell::new(Some(lent)));
         let cut = Cut(Rc::clone(&link));
         let closure = Self::new(move |inputs| {
@@ -331,7 +335,8 @@ where
         // SAFETY: by this function's contract.
         unsafe {
             let function = Payload::<F>::lend(payload)?;
-            let [primals, cotangents, results] = [primals, cotangents, results].map(|raw| VectorArray::lent(raw));
+            let [primals, cotangents, results] =
+                [primals, cotangents, results].map(|raw| VectorArray::lent(raw));
             fill(outputs, &function(&primals?, &cotangents?, &results?)?)
         }
     })

@@ -284,7 +284,8 @@ impl Format {
                 let text = format!("{value:.width$e}");
                 let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
                 let (first, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-                let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+                let (sign, exponent) =
+                    exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
                 format!("{:>whole$}.{fraction}e{sign}{exponent:0>size$}", plus.to_owned() + first)
             }
             None => {

@@ -33,6 +33,17 @@ pub fn eval<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Result<()> {
 ///
 /// # Errors
 /// [`crate::Error::Mlx`] when a computation cannot be started.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_core::Result<()> {
+/// use mlx_core::Array;
+/// let a = Array::scalar(1.0f32)?.exp()?;
+/// mlx_core::async_eval([&a])?;
+/// // Anything else meanwhile.
+/// assert_eq!(a.item::<f32>()?, 1.0f32.exp());
+/// # Ok(()) }
+/// ```
 pub fn async_eval<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Result<()> {
     let arrays = VectorArray::from_arrays(arrays)?;
     // SAFETY: op contract.

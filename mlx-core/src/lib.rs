@@ -17,6 +17,7 @@
 //!
 //! Reading order: [`Array`] and [`Element`], then the ops by family, [`fast`] for the fused kernels of language models,
 //! [`io`] for checkpoints, [`Stream`] for where things run, and [`SharedArray`] for the way between threads.
+#![doc = include_str!("../../docs/laziness.md")]
 
 pub mod custom;
 pub mod fast;

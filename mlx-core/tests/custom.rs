@@ -469,9 +469,7 @@ impl CpuOp for Scale {
             (4, _) => Ok(Some((vec![inputs[0].clone()], 0))),
             (5, _) => Ok(Some((vec![inputs[0].clone(), inputs[0].clone()], 7))),
             (6, _) => Ok(Some((vec![inputs[0].transpose()?, inputs[0].clone()], 0))),
-            (_, &[Some(axis), None]) => {
-                Ok(Some((vec![(&inputs[0] * &inputs[1])?, inputs[0].clone()], axis)))
-            }
+            (_, &[Some(axis), None]) => Ok(Some((vec![(&inputs[0] * &inputs[1])?, inputs[0].clone()], axis))),
             _ => Ok(None),
         }
     }

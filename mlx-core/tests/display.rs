@@ -9,8 +9,12 @@ fn number(value: &Value) -> f64 {
 }
 
 fn array(case: &Value) -> Array {
-    let shape: Vec<i32> =
-        case["shape"].as_array().unwrap().iter().map(|n| i32::try_from(n.as_i64().unwrap()).unwrap()).collect();
+    let shape: Vec<i32> = case["shape"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| i32::try_from(n.as_i64().unwrap()).unwrap())
+        .collect();
     let values = case["values"].as_array().unwrap();
     let floats = || values.iter().map(number);
     match case["dtype"].as_str().unwrap() {
@@ -20,7 +24,9 @@ fn array(case: &Value) -> Array {
         "bool" => {
             Array::from_slice(&values.iter().map(|x| x.as_i64() == Some(1)).collect::<Vec<_>>(), &shape)
         }
-        "uint64" => Array::from_slice(&values.iter().map(|x| x.as_u64().unwrap()).collect::<Vec<_>>(), &shape),
+        "uint64" => {
+            Array::from_slice(&values.iter().map(|x| x.as_u64().unwrap()).collect::<Vec<_>>(), &shape)
+        }
         "complex64" => {
             let complex = |x: &Value| Complex64 { re: number(&x[0]) as f32, im: number(&x[1]) as f32 };
             Array::from_slice(&values.iter().map(complex).collect::<Vec<_>>(), &shape)

@@ -76,7 +76,8 @@ impl Fused for QuantizedMatmul {
                 if weight.ndim() == 2 && others.iter().all(Option::is_none) =>
             {
                 let x = x.move_axis(i32::try_from(*axis).unwrap_or(0), 0)?;
-                let product = x.quantized_matmul(weight, scales, rest.first(), self.transpose, self.format)?;
+                let product =
+                    x.quantized_matmul(weight, scales, rest.first(), self.transpose, self.format)?;
                 Ok((vec![product], 0))
             }
             _ => Err(Error::Mlx {

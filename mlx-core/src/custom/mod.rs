@@ -1,55 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Ops written in Rust, for CPU streams.
-//!
-//! A [`CpuOp`] says what it gives for given inputs, computes it from slices, and, if it can be differentiated, builds
-//! its gradient out of other ops. [`apply`] puts it into the lazy graph; from there it is an op like any other, also in
-//! [`crate::transform`]: it is differentiated both ways, compiled, and mapped.
-//!
-//! ```
-//! use std::ffi::CStr;
-//!
-//! use mlx_core::custom::{CpuOp, Input, Output, OutputSpec, apply};
-//! use mlx_core::{Array, Dtype, Error, Result, transform};
-//!
-//! /// `x³`, for float32.
-//! #[derive(Debug)]
-//! struct Cube;
-//!
-//! impl CpuOp for Cube {
-//!     fn name(&self) -> &'static CStr {
-//!         c"cube"
-//!     }
-//!
-//!     fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>> {
-//!         match inputs {
-//!             [x] if x.dtype() == Dtype::Float32 => Ok(vec![OutputSpec::new(x.shape(), x.dtype())]),
-//!             _ => Err(Error::Mlx { op: "cube", message: format!("expected one float32 array, found {inputs:?}") }),
-//!         }
-//!     }
-//!
-//!     fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()> {
-//!         let x = inputs[0].to_vec::<f32>()?; // `as_slice` copies nothing, where the input is in order
-//!         for (y, x) in outputs[0].as_mut_slice::<f32>()?.iter_mut().zip(x) {
-//!             *y = x * x * x;
-//!         }
-//!         Ok(())
-//!     }
-//!
-//!     fn vjp(&self, primals: &[Array], cotangents: &[Array], _: &[usize], _: &[Array]) -> Result<Vec<Array>> {
-//!         let squared = primals[0].square()?;
-//!         Ok(vec![(&cotangents[0] * &(&squared * 3.0)?)?])
-//!     }
-//! }
-//!
-//! fn main() -> Result<()> {
-//!     let cube = |x: &Array| apply(Cube, &[x])?[0].sum_all();
-//!     let x = Array::from_slice(&[1.0f32, 2.0], &[2])?;
-//!     let (value, gradient) = transform::value_and_grad(cube, &x)?;
-//!     assert_eq!(value.item::<f32>()?, 9.0);
-//!     assert_eq!(gradient.to_vec::<f32>()?, [3.0, 12.0]);
-//!     Ok(())
-//! }
-//! ```
+#![doc = include_str!("../../../docs/custom-ops.md")]
 
 use std::ffi::CStr;
 use std::fmt;
@@ -115,9 +65,12 @@ pub trait CpuOp: Send + Sync + 'static {
         outputs: &[Array],
     ) -> Result<Vec<Array>> {
         let pullback = |cotangents: &[Array]| self.vjp(primals, cotangents, argnums, outputs);
-        let anywhere = outputs.iter().map(|y| Array::zeros(y.shape(), y.dtype())).collect::<Result<Vec<_>>>()?;
+        let anywhere =
+            outputs.iter().map(|y| Array::zeros(y.shape(), y.dtype())).collect::<Result<Vec<_>>>()?;
         transform::vjp(pullback, &anywhere, tangents).map(|(_, pushed)| pushed).map_err(|error| match error {
-            Error::Mlx { op, message } if raw::is_no_vjp(self.name(), op, &message) => raw::no_jvp(self.name()),
+            Error::Mlx { op, message } if raw::is_no_vjp(self.name(), op, &message) => {
+                raw::no_jvp(self.name())
+            }
             other => other,
         })
     }
@@ -173,6 +126,12 @@ pub struct OutputSpec {
 
 impl OutputSpec {
     /// An output of this shape and dtype.
+    ///
+    /// # Examples
+    /// ```
+    /// use mlx_core::{Dtype, custom::OutputSpec};
+    /// assert_eq!(OutputSpec::new([2, 3], Dtype::Int8).shape, [2, 3]);
+    /// ```
     pub fn new(shape: impl Into<Vec<i32>>, dtype: Dtype) -> Self {
         Self { shape: shape.into(), dtype }
     }
@@ -356,7 +315,8 @@ impl<O: CpuOp> RawOp for Safe<O> {
     }
 
     fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<(Vec<Array>, usize)> {
-        let length = inputs.iter().zip(axes).find_map(|(x, axis)| x.shape().get((*axis)?).copied()).unwrap_or(0);
+        let length =
+            inputs.iter().zip(axes).find_map(|(x, axis)| x.shape().get((*axis)?).copied()).unwrap_or(0);
         let axis_of = |axis: usize| i32::try_from(axis).unwrap_or(i32::MAX);
         // What the op sees of each example. Only its shape counts here, and it is never computed.
         let single = |x: &Array, axis: &Option<usize>| match *axis {
@@ -391,7 +351,8 @@ impl<O: CpuOp> RawOp for Safe<O> {
                 Some(axis) => x.slice_axis(axis_of(axis), i, i + 1)?.squeeze_axes(&[axis_of(axis)]),
                 None => Ok(x.clone()),
             };
-            let example = inputs.iter().zip(axes).map(|(x, axis)| example(x, axis)).collect::<Result<Vec<_>>>()?;
+            let example =
+                inputs.iter().zip(axes).map(|(x, axis)| example(x, axis)).collect::<Result<Vec<_>>>()?;
             let outputs = apply_shared(&self.0, &example.iter().collect::<Vec<_>>())?;
             for (column, output) in columns.iter_mut().zip(outputs) {
                 column.push(output);

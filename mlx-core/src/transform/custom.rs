@@ -59,9 +59,8 @@ where
     let inputs = VectorArray::from_arrays(&inputs.leaves())?;
     // SAFETY: op contract. The result, and what it makes, hold what they need of `function`.
     let values = unsafe {
-        call!(Closure = mlx_checkpoint(function.as_raw())).and_then(
-            |function| call!(VectorArray = mlx_closure_apply(function.as_raw(), inputs.as_raw())),
-        )
+        call!(Closure = mlx_checkpoint(function.as_raw()))
+            .and_then(|function| call!(VectorArray = mlx_closure_apply(function.as_raw(), inputs.as_raw())))
     }?;
     let structure = results.get().ok_or_else(|| Error::shape(op, "the function was not run"))?;
     structure.build::<O>(op, values.to_arrays()?)
@@ -218,7 +217,8 @@ impl CustomFunction {
             let known = Rc::clone(&known);
             VmapClosure::new(move |inputs, axes| {
                 let mapped = vmap(inputs, axes)?;
-                let mut lengths = inputs.iter().zip(axes).filter_map(|(x, &axis)| x.shape().get(axis?).copied());
+                let mut lengths =
+                    inputs.iter().zip(axes).filter_map(|(x, &axis)| x.shape().get(axis?).copied());
                 let length = lengths.next();
                 let single: Vec<Vec<i32>> = mapped
                     .iter()
@@ -261,13 +261,10 @@ impl CustomFunction {
         // SAFETY: op contract; an empty closure stands for one that is absent. The result, and the node that it makes,
         // hold what they need of the closures.
         unsafe {
-            call!(
-                Closure =
-                    mlx_custom_function(function.as_raw(), vjp.as_raw(), jvp.as_raw(), vmap.as_raw())
-            )
-            .and_then(|function| {
-                call!(VectorArray = mlx_closure_apply(function.as_raw(), inputs.as_raw()))
-            })
+            call!(Closure = mlx_custom_function(function.as_raw(), vjp.as_raw(), jvp.as_raw(), vmap.as_raw()))
+                .and_then(|function| {
+                    call!(VectorArray = mlx_closure_apply(function.as_raw(), inputs.as_raw()))
+                })
         }?
         .to_arrays()
     }

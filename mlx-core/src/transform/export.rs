@@ -57,9 +57,7 @@ pub fn export_function(
     let partial = target.c_path(op)?;
     Closure::scoped(plain, |closure| {
         // SAFETY: op contract; the path ends in a NUL.
-        unsafe {
-            call!(mlx_export_function(partial.as_ptr(), closure.as_raw(), inputs.as_raw(), shapeless))
-        }
+        unsafe { call!(mlx_export_function(partial.as_ptr(), closure.as_raw(), inputs.as_raw(), shapeless)) }
     })?;
     target.finish()
 }
@@ -320,7 +318,8 @@ fn check_header(path: &Path) -> Result<()> {
     });
     let plausible = version.is_some_and(|version| {
         let mut parts = version.split(|&byte| byte == b'.');
-        !version.is_empty() && parts.by_ref().take(2).all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
+        !version.is_empty()
+            && parts.by_ref().take(2).all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
     });
     if plausible { Ok(()) } else { Err(Error::file(path, "is not an exported function")) }
 }
@@ -338,8 +337,7 @@ impl ImportedFunction {
     pub fn call(&self, inputs: &[Array]) -> Result<Vec<Array>> {
         let inputs = VectorArray::from_arrays(inputs)?;
         // SAFETY: op contract, and what `import_function` demands.
-        let results =
-            unsafe { call!(VectorArray = mlx_imported_function_apply(self.raw, inputs.as_raw())) }?;
+        let results = unsafe { call!(VectorArray = mlx_imported_function_apply(self.raw, inputs.as_raw())) }?;
         here(&results, &inputs)
     }
 
@@ -358,10 +356,7 @@ impl ImportedFunction {
         let named = ArrayMap::from_arrays("imported_function", named)?;
         // SAFETY: op contract, and what `import_function` demands.
         let results = unsafe {
-            call!(
-                VectorArray =
-                    mlx_imported_function_apply_kwargs(self.raw, inputs.as_raw(), named.as_raw())
-            )
+            call!(VectorArray = mlx_imported_function_apply_kwargs(self.raw, inputs.as_raw(), named.as_raw()))
         }?;
         here(&results, &all)
     }

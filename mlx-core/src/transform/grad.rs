@@ -262,7 +262,10 @@ pub fn vjp(
         for (result, cotangent) in results.iter().zip(cotangents) {
             if result.shape() != cotangent.shape() {
                 let (result, cotangent) = (result.shape(), cotangent.shape());
-                return Err(Error::shape(op, format!("a cotangent of {cotangent:?} for a result of {result:?}")));
+                return Err(Error::shape(
+                    op,
+                    format!("a cotangent of {cotangent:?} for a result of {result:?}"),
+                ));
             }
         }
         // The library passes over results that end in `stop_gradient` when it counts cotangents, and takes one cotangent
@@ -278,7 +281,9 @@ pub fn vjp(
         let cotangents = VectorArray::from_arrays(cotangents)?;
         // SAFETY: op contract.
         unsafe {
-            call!((VectorArray, VectorArray) = mlx_vjp(closure.as_raw(), primals.as_raw(), cotangents.as_raw()))
+            call!(
+                (VectorArray, VectorArray) = mlx_vjp(closure.as_raw(), primals.as_raw(), cotangents.as_raw())
+            )
         }
     })?;
     Ok((values.to_arrays()?, pulled.to_arrays()?))

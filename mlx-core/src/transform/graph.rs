@@ -106,9 +106,8 @@ impl NodeNames {
         ffi::prepare();
         let mut name: *const c_char = std::ptr::null();
         // SAFETY: op contract.
-        let status = unsafe {
-            sys::mlx_node_namer_get_name(&raw mut name, self.namer.as_raw(), array.as_raw())
-        };
+        let status =
+            unsafe { sys::mlx_node_namer_get_name(&raw mut name, self.namer.as_raw(), array.as_raw()) };
         ffi::check("mlx_node_namer_get_name", status)?;
         if name.is_null() {
             return Err(Error::Mlx { op: "node_names", message: "gave no name".to_owned() });
@@ -153,9 +152,7 @@ impl fmt::Debug for NodeNames {
 pub fn export_to_dot<'a>(outputs: impl IntoIterator<Item = &'a Array>, names: &NodeNames) -> Result<String> {
     let outputs = shown(outputs)?;
     // SAFETY: op contract; the stream is open for the whole call.
-    written(|stream| unsafe {
-        call!(mlx_export_to_dot(stream, names.namer.as_raw(), outputs.as_raw()))
-    })
+    written(|stream| unsafe { call!(mlx_export_to_dot(stream, names.namer.as_raw(), outputs.as_raw())) })
 }
 
 /// The graph behind `outputs` as a list of its ops, each with the names of its operands and results.
@@ -209,7 +206,8 @@ fn written(write: impl FnOnce(*mut sys::FILE) -> Result<()>) -> Result<String> {
     // SAFETY: the stream is open, and nobody has it any more. Closing it settles `buffer` and `len`.
     let closed = unsafe { fclose(stream) };
     // SAFETY: the buffer holds `len` bytes, or is null.
-    let text = String::from_utf8_lossy(unsafe { ffi::slice(buffer.cast::<u8>().cast_const(), len) }).into_owned();
+    let text =
+        String::from_utf8_lossy(unsafe { ffi::slice(buffer.cast::<u8>().cast_const(), len) }).into_owned();
     // SAFETY: the buffer is the C library's, and nothing refers to it any more.
     unsafe { free(buffer.cast()) };
     result?;

@@ -132,7 +132,9 @@ fn failures_leave_nothing() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     leaves_nothing(1_000, || {
-        assert!(catch_unwind(AssertUnwindSafe(|| grad(|_: &Array| -> Result<Array> { panic!() }, &x))).is_err());
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| grad(|_: &Array| -> Result<Array> { panic!() }, &x))).is_err()
+        );
         assert!(catch_unwind(AssertUnwindSafe(|| vmap(|_| panic!(), &list, 0, 0))).is_err());
     });
     std::panic::set_hook(hook);

@@ -144,12 +144,8 @@ pub(crate) fn map(
         // SAFETY: op contract; there are as many axes as inputs, and each is one of its input.
         unsafe {
             call!(
-                (VectorArray, VectorArray) = mlx_detail_vmap_trace(
-                    closure.as_raw(),
-                    list.as_raw(),
-                    in_axes.as_ptr(),
-                    in_axes.len()
-                )
+                (VectorArray, VectorArray) =
+                    mlx_detail_vmap_trace(closure.as_raw(), list.as_raw(), in_axes.as_ptr(), in_axes.len())
             )
         }
     })?;

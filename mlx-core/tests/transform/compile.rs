@@ -73,7 +73,10 @@ fn traces_are_told_apart_by_shape_dtype_structure_and_stream() {
         (Inputs::new(), 5),
     ] {
         let output = f.call(&input).unwrap();
-        assert_eq!(output.keys().cloned().collect::<Vec<_>>(), input.keys().map(|k| format!("{k}'")).collect::<Vec<_>>());
+        assert_eq!(
+            output.keys().cloned().collect::<Vec<_>>(),
+            input.keys().map(|k| format!("{k}'")).collect::<Vec<_>>()
+        );
         for (name, x) in &input {
             let y = &output[&format!("{name}'")];
             assert_eq!((y.dtype(), y.shape()), (x.dtype(), x.shape()));
@@ -97,7 +100,9 @@ fn traces_are_told_apart_by_shape_dtype_structure_and_stream() {
 fn constants_and_captured_arrays_are_those_of_the_trace() {
     let captured = Rc::new(RefCell::new(vector(&[10.0, 20.0])));
     let inside = Rc::clone(&captured);
-    let f = compile(move |x: &Array| (&(x + &*inside.borrow())? * &Array::arange(1.0, 3.0, 1.0, Dtype::Float32)?)?.exp()?.log());
+    let f = compile(move |x: &Array| {
+        (&(x + &*inside.borrow())? * &Array::arange(1.0, 3.0, 1.0, Dtype::Float32)?)?.exp()?.log()
+    });
     let x = vector(&[1.0, 2.0]);
     close(&f.call(&x).unwrap(), &[11.0, 44.0]);
     *captured.borrow_mut() = vector(&[0.0, 0.0]);
@@ -123,7 +128,9 @@ fn constants_and_captured_arrays_are_those_of_the_trace() {
 
 #[test]
 fn control_flow_by_shape_is_settled_by_the_trace() {
-    let f = compile(|x: &Array| if x.shape()[0] > 2 { Ok(vec![x.sum_all()?]) } else { Ok(vec![x.clone(), x.exp()?]) });
+    let f = compile(
+        |x: &Array| if x.shape()[0] > 2 { Ok(vec![x.sum_all()?]) } else { Ok(vec![x.clone(), x.exp()?]) },
+    );
     for _ in 0..2 {
         assert_eq!(f.call(&vector(&[1.0, 2.0])).unwrap().len(), 2);
         let long = f.call(&vector(&[1.0, 2.0, 3.0])).unwrap();

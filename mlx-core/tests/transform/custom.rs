@@ -86,7 +86,8 @@ fn derivatives_that_do_not_fit_are_errors() {
         assert!(matches!(vmap(|x| f.call(x), &x, 0, 0), Err(Error::Shape { .. })));
     }
     for axis in [1, usize::MAX] {
-        let f = CustomFunction::new(|x| Ok(x.to_vec())).with_vmap(move |x, _| Ok(vec![(x[0].clone(), Some(axis))]));
+        let f = CustomFunction::new(|x| Ok(x.to_vec()))
+            .with_vmap(move |x, _| Ok(vec![(x[0].clone(), Some(axis))]));
         assert!(vmap(|x| f.call(x), &x, 0, 0).is_err());
     }
     let none = CustomFunction::new(|_| Ok(vec![]));

@@ -71,7 +71,8 @@ fn exporter_writes_several_graphs_and_shapeless_ones() {
     close(&f.call(&[vector(&[0.0, 0.0])]).unwrap()[0], &[1.0, 1.0]);
 
     let by = |n: f32| BTreeMap::from([("by".to_owned(), scalar(n)), ("plus".to_owned(), scalar(1.0))]);
-    let named = |x: &[Array], named: &BTreeMap<String, Array>| Ok(vec![(&(&x[0] * &named["by"])? + &named["plus"])?]);
+    let named =
+        |x: &[Array], named: &BTreeMap<String, Array>| Ok(vec![(&(&x[0] * &named["by"])? + &named["plus"])?]);
     export_function_named(&path, named, &[vector(&[1.0, 2.0])], &by(1.0), false).unwrap();
     // SAFETY: written above.
     let f = unsafe { import_function(&path) }.unwrap();
@@ -79,7 +80,9 @@ fn exporter_writes_several_graphs_and_shapeless_ones() {
     assert!(f.call(&[vector(&[1.0, 2.0])]).is_err());
     let other = BTreeMap::from([("other".to_owned(), scalar(1.0)), ("plus".to_owned(), scalar(1.0))]);
     assert!(f.call_named(&[vector(&[1.0, 2.0])], &other).is_err());
-    assert!(f.call_named(&[vector(&[1.0, 2.0])], &BTreeMap::from([("a\0".to_owned(), scalar(1.0))])).is_err());
+    assert!(
+        f.call_named(&[vector(&[1.0, 2.0])], &BTreeMap::from([("a\0".to_owned(), scalar(1.0))])).is_err()
+    );
 }
 
 #[test]
@@ -127,7 +130,15 @@ fn files_that_are_something_else_or_end_early_are_errors() {
     };
     assert!(matches!(open(&path), Err(Error::Io { .. })));
     assert!(matches!(open(dir.path()), Err(Error::Io { .. })));
-    for bytes in [&b""[..], b"x", b"{\"a\": 1}\n", &[0; 100], &[255; 100], b"\x06\0\0\0\0\0\0\0python and more", b"GGUF\x03\0\0\0\0\0\0\0"] {
+    for bytes in [
+        &b""[..],
+        b"x",
+        b"{\"a\": 1}\n",
+        &[0; 100],
+        &[255; 100],
+        b"\x06\0\0\0\0\0\0\0python and more",
+        b"GGUF\x03\0\0\0\0\0\0\0",
+    ] {
         fs::write(&path, bytes).unwrap();
         assert!(matches!(open(&path), Err(Error::File { .. })), "{bytes:?}");
     }
@@ -140,7 +151,10 @@ fn files_that_are_something_else_or_end_early_are_errors() {
         match open(&path) {
             Err(_) => refused += 1,
             // Arrays are read when they are needed.
-            Ok(f) => assert!(f.call(&[x.clone()]).is_err() || f.call(&[x.clone()]).unwrap()[0].eval().is_err(), "{len}"),
+            Ok(f) => assert!(
+                f.call(&[x.clone()]).is_err() || f.call(&[x.clone()]).unwrap()[0].eval().is_err(),
+                "{len}"
+            ),
         }
     }
     assert!(refused > 10);
@@ -157,7 +171,10 @@ fn graphs_are_shown_as_text() {
     assert_eq!(names.get(&x).unwrap(), "x___");
     assert!(!names.get(&y).unwrap().is_empty());
     let dot = export_to_dot([&z], &names).unwrap();
-    assert!(dot.starts_with("digraph {") && dot.contains("out%s%n") && dot.trim_end().ends_with('}'), "{dot}");
+    assert!(
+        dot.starts_with("digraph {") && dot.contains("out%s%n") && dot.trim_end().ends_with('}'),
+        "{dot}"
+    );
     let text = print_graph([&z, &x], &names).unwrap();
     assert!(text.contains("Add") && text.contains("Multiply") && text.contains("x___"), "{text}");
     // Nothing is evaluated by that.

@@ -56,7 +56,8 @@ fn functions_borrow_from_their_surroundings() {
 #[test]
 fn trees_have_gradients_of_their_own_shape() {
     type Layer = BTreeMap<String, Array>;
-    let layer = |w: f32| -> Layer { [("w".to_owned(), vector(&[w, w])), ("b".to_owned(), scalar(1.0))].into() };
+    let layer =
+        |w: f32| -> Layer { [("w".to_owned(), vector(&[w, w])), ("b".to_owned(), scalar(1.0))].into() };
     let params: (Vec<Layer>, Option<Array>, [Array; 2]) =
         (vec![layer(2.0), layer(3.0)], Some(scalar(4.0)), [scalar(5.0), scalar(7.0)]);
     let loss = |p: &(Vec<Layer>, Option<Array>, [Array; 2])| -> Result<(Array, Vec<Array>)> {
@@ -89,7 +90,8 @@ fn trees_have_gradients_of_their_own_shape() {
 
 #[test]
 fn leaves_without_a_derivative_get_zeros() {
-    let tree = (vector(&[1.0, 2.0]), Array::from_slice(&[3i32, 4], &[2]).unwrap(), Array::scalar(true).unwrap());
+    let tree =
+        (vector(&[1.0, 2.0]), Array::from_slice(&[3i32, 4], &[2]).unwrap(), Array::scalar(true).unwrap());
     let loss = |(x, n, _): &(Array, Array, Array)| (x * n)?.sum_all();
     let gradient = grad(loss, &tree).unwrap();
     close(&gradient.0, &[3.0, 4.0]);
@@ -175,7 +177,8 @@ fn cotangents_belong_to_their_results_though_some_are_stopped_or_given_twice() {
     close(&vjp(twice, &x, &cotangents).unwrap().1[0], &[122.0, 122.0]);
     close(&vjp(|x| Ok(vec![x[0].stop_gradient()?]), &x, &cotangents[..1]).unwrap().1[0], &[0.0, 0.0]);
     // The same array as two inputs has a gradient for each.
-    let (_, pulled) = vjp(|x| Ok(vec![(&x[0] * &x[1])?]), &[x[0].clone(), x[0].clone()], &cotangents[..1]).unwrap();
+    let (_, pulled) =
+        vjp(|x| Ok(vec![(&x[0] * &x[1])?]), &[x[0].clone(), x[0].clone()], &cotangents[..1]).unwrap();
     close(&pulled[0], &[1.0, 2.0]);
     close(&pulled[1], &[1.0, 2.0]);
 }

@@ -21,7 +21,10 @@ fn cube(x: &[Array]) -> Result<Vec<Array>> {
 fn close(found: &Array, expected: &[f32]) {
     let found = found.astype(Dtype::Float32).unwrap().to_vec::<f32>().unwrap();
     let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 + 1e-5 * b.abs();
-    assert!(found.len() == expected.len() && found.iter().zip(expected).all(near), "{found:?} for {expected:?}");
+    assert!(
+        found.len() == expected.len() && found.iter().zip(expected).all(near),
+        "{found:?} for {expected:?}"
+    );
 }
 
 fn scalar(value: f32) -> Array {

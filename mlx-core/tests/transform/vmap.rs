@@ -25,7 +25,8 @@ fn ops_are_mapped_to_what_they_give_one_by_one() {
     let x = Array::from_slice(&values, &[2, 3, 4]).unwrap();
     let y = Array::from_slice(&values[..12], &[4, 3]).unwrap();
     let indices = Array::from_slice(&[2i32, 0], &[2]).unwrap();
-    for x in [&x, &x.transpose_axes(&[2, 1, 0]).unwrap().copy().unwrap().transpose_axes(&[2, 1, 0]).unwrap()] {
+    for x in [&x, &x.transpose_axes(&[2, 1, 0]).unwrap().copy().unwrap().transpose_axes(&[2, 1, 0]).unwrap()]
+    {
         check("matmul", x, |x| x.matmul(&y));
         check("matmul from the right", x, |x| y.matmul(x));
         check("matmul of itself", x, |x| x.matmul(&x.transpose()?));
@@ -47,7 +48,12 @@ fn ops_are_mapped_to_what_they_give_one_by_one() {
         check("where", x, |x| where_(&x.greater(&scalar(0.0))?, x, &scalar(0.5)));
         check("exp", x, |x| x.exp());
         check("astype", x, |x| x.astype(Dtype::Float16));
-        check("rms norm", x, |x| mlx_core::fast::norm(x, &mlx_core::fast::Norm { weight: &vector(&[1.0, 2.0, 3.0, 4.0]), shift: 0.0, eps: 1e-5 }));
+        check("rms norm", x, |x| {
+            mlx_core::fast::norm(
+                x,
+                &mlx_core::fast::Norm { weight: &vector(&[1.0, 2.0, 3.0, 4.0]), shift: 0.0, eps: 1e-5 },
+            )
+        });
         check("silu", x, |x| mlx_core::fast::Activation::Silu.apply(x));
         check("gradient", x, |x| grad(|x: &Array| x.square()?.sum_all(), x));
     }
@@ -61,7 +67,9 @@ fn ops_are_mapped_to_what_they_give_one_by_one() {
 fn axes_may_be_any_and_missing() {
     let x = matrix(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3);
     let double = |x: &[Array]| Ok(vec![(&x[0] * 2.0)?]);
-    for (in_axis, out_axis, shape) in [(0, 0, [2, 3]), (0, 1, [3, 2]), (1, 0, [3, 2]), (-1, -1, [2, 3]), (-2, -1, [3, 2])] {
+    for (in_axis, out_axis, shape) in
+        [(0, 0, [2, 3]), (0, 1, [3, 2]), (1, 0, [3, 2]), (-1, -1, [2, 3]), (-2, -1, [3, 2])]
+    {
         let out = vmap(double, &[x.clone()], in_axis, out_axis).unwrap();
         assert_eq!(out[0].shape(), shape, "{in_axis} {out_axis}");
     }
@@ -90,7 +98,10 @@ fn axes_that_do_not_fit_are_errors() {
     }
     for axes in [vec![], vec![None], vec![Some(0), Some(0)]] {
         // The second is wrong because the result depends on the example.
-        assert!(matches!(vmap(double, &[x.clone()], 0, axes.clone()), Err(Error::Argument { .. })), "{axes:?}");
+        assert!(
+            matches!(vmap(double, &[x.clone()], 0, axes.clone()), Err(Error::Argument { .. })),
+            "{axes:?}"
+        );
     }
     assert!(vmap(double, &[scalar(1.0)], 0, 0).is_err());
     assert!(vmap(|_| Ok(vec![]), &[], 0, 0).is_err());
@@ -117,12 +128,8 @@ fn mapped_functions_nest_and_mix_with_other_transformations() {
     let inner = |x: &[Array]| vmap(|x| Ok(vec![x[0].square()?]), x, 0, 0);
     close(&vmap(inner, &[x.clone()], 0, 0).unwrap()[0], &[1.0, 4.0, 9.0, 16.0]);
     // Every pair of rows: a product of matrices.
-    let pairs = vmap(
-        |a| vmap(|b| Ok(vec![(&a[0] * &b[0])?.sum_all()?]), &[x.clone()], 0, 0),
-        &[x.clone()],
-        0,
-        0,
-    );
+    let pairs =
+        vmap(|a| vmap(|b| Ok(vec![(&a[0] * &b[0])?.sum_all()?]), &[x.clone()], 0, 0), &[x.clone()], 0, 0);
     close(&pairs.unwrap()[0], &[5.0, 11.0, 11.0, 25.0]);
     // A gradient of a mapped function, and a mapped second derivative.
     let loss = |x: &Array| vmap(|x| Ok(vec![x[0].square()?.sum_all()?]), &[x.clone()], 0, 0)?[0].sum_all();
@@ -176,9 +183,11 @@ fn quantised_weights_take_mapped_inputs() {
     let format = mlx_core::Quantization::default();
     let packed = weight.quantize(format).unwrap();
     let x = Array::ones(&[3, 2, 64], Dtype::Float32).unwrap();
-    let product = |x: &Array| x.quantized_matmul(&packed.weight, &packed.scales, packed.biases.as_ref(), true, format);
+    let product =
+        |x: &Array| x.quantized_matmul(&packed.weight, &packed.scales, packed.biases.as_ref(), true, format);
     check("quantised", &x, product);
-    let over = |w: &[Array]| Ok(vec![x.quantized_matmul(&w[0], &w[1], packed.biases.as_ref(), true, format)?]);
+    let over =
+        |w: &[Array]| Ok(vec![x.quantized_matmul(&w[0], &w[1], packed.biases.as_ref(), true, format)?]);
     let (w, s) = (packed.weight.expand_dims(0).unwrap(), packed.scales.expand_dims(0).unwrap());
     assert!(vmap(over, &[w, s], 0, 0).is_err());
 }

@@ -211,7 +211,8 @@ fn ops_leave_no_handle_whether_they_work_or_fail() {
             assert!(add_one(&x, Layout::Strides(&[2])).is_err());
             assert!(fails(&x).unwrap().eval().is_err());
             let graph = |x: &[Array]| Ok(vec![fails(&x[0])?.sum_all()?]);
-            let error = crate::transform::value_and_grad_by(graph, &[0], std::slice::from_ref(&x)).unwrap_err();
+            let error =
+                crate::transform::value_and_grad_by(graph, &[0], std::slice::from_ref(&x)).unwrap_err();
             assert!(matches!(error, Error::Argument { op: "inner", .. }), "{error}");
         }
     }
