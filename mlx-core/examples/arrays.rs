@@ -13,10 +13,10 @@ fn main() -> Result<()> {
     println!("rows about their means: {:?}", centred.to_vec::<f32>()?);
     println!("the last column: {:?}", table.index((.., -1))?.to_vec::<f32>()?);
 
-    let length = |x: &[Array]| Ok(vec![x[0].square()?.sum_all()?.sqrt()?]);
+    let length = |x: &Array| x.square()?.sum_all()?.sqrt();
     let point = Array::from_slice(&[3.0f32, 4.0], &[2])?;
-    let (value, gradient) = transform::value_and_grad(length, &[0], &[point])?;
-    println!("|x| = {}, and grows along {:?}", value[0].item::<f32>()?, gradient[0].to_vec::<f32>()?);
+    let (value, gradient) = transform::value_and_grad(length, &point)?;
+    println!("|x| = {}, and grows along {}", value.display()?, gradient.display()?);
 
     match table.matmul(&table) {
         Err(error) => println!("what cannot be is an error: {error}"),

@@ -224,6 +224,16 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<()>) -> c_int {
     1
 }
 
+/// Runs `body`, which may make calls of its own, between a callback that failed and the `check` that shall hear of it.
+pub(crate) fn aside<R>(body: impl FnOnce() -> R) -> R {
+    let parked = PARKED.try_with(RefCell::take).ok().flatten();
+    let last = LAST.try_with(RefCell::take).ok().flatten();
+    let result = body();
+    let _ = PARKED.try_with(|slot| slot.replace(parked));
+    let _ = LAST.try_with(|slot| slot.replace(last));
+    result
+}
+
 /// A string for C, or an error that names the argument when it holds a NUL byte.
 pub(crate) fn c_string(op: &'static str, argument: &'static str, text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::argument(op, argument, format!("{text:?} holds a NUL byte")))
@@ -339,6 +349,15 @@ mod tests {
                     .to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn destructor_that_makes_calls_does_not_take_what_a_callback_said() {
+        let a = Array::scalar(1.0f32).unwrap();
+        assert_eq!(guard(|| Err(Error::argument("test", "x", "refused"))), 1);
+        aside(|| assert!(a.eval().is_ok() && mismatched_matmul(&a, &a).is_err()));
+        let error = check("mlx_test", 1).unwrap_err();
+        assert!(matches!(error, Error::Argument { op: "test", .. }), "{error}");
     }
 
     #[test]

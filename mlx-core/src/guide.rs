@@ -4,5 +4,8 @@
 #[doc = include_str!("../../docs/indexing.md")]
 pub mod indexing {}
 
+#[doc = include_str!("../../docs/laziness.md")]
+pub mod laziness {}
+
 #[doc = include_str!("../../docs/streams-and-threads.md")]
 pub mod streams_and_threads {}

@@ -362,7 +362,7 @@ fn error_that_no_stream_made_spoils_nothing() {
 fn vjp_in_rust_agrees_with_finite_differences() {
     let x = [0.5f32, -1.5, 2.0];
     let loss = |x: &[Array]| Ok(vec![square(&(&square(&x[0])? + &x[0])?)?.sum_all()?]);
-    let (_, gradient) = transform::value_and_grad(loss, &[0], &[values(&x)]).unwrap();
+    let (_, gradient) = transform::value_and_grad_by(loss, &[0], &[values(&x)]).unwrap();
     let gradient = gradient[0].to_vec::<f32>().unwrap();
     let at = |x: &[f32]| loss(&[values(x)]).unwrap()[0].item::<f32>().unwrap();
     for (i, found) in gradient.iter().enumerate() {
@@ -378,7 +378,7 @@ fn vjp_in_rust_agrees_with_finite_differences() {
 fn error_and_panic_in_an_ops_vjp_come_back_as_themselves() {
     let gradient = |how: Wrong| {
         let f = move |x: &[Array]| Ok(vec![wrong(how, &x[0])?.sum_all()?]);
-        transform::value_and_grad(f, &[0], &[values(&[1.0, 2.0])])
+        transform::value_and_grad_by(f, &[0], &[values(&[1.0, 2.0])])
     };
     assert_eq!(gradient(Wrong::Not).unwrap().1[0].to_vec::<f32>().unwrap(), [1.0, 1.0]);
     let error = gradient(Wrong::ErrorInVjp).unwrap_err();
@@ -396,20 +396,209 @@ fn error_and_panic_in_an_ops_vjp_come_back_as_themselves() {
 #[test]
 fn op_without_a_derivative_says_so() {
     let f = |_: &[Array]| Ok(vec![apply(Claims(vec![1]), &[&values(&[1.0])])?[0].sum_all()?]);
-    assert!(transform::value_and_grad(f, &[0], &[values(&[1.0])]).is_ok()); // a constant has the gradient 0
+    assert!(transform::value_and_grad_by(f, &[0], &[values(&[1.0])]).is_ok()); // a constant has the gradient 0
     let f = |x: &[Array]| Ok(vec![apply(Claims(vec![1]), &[&x[0]])?[0].sum_all()?]);
-    let error = transform::value_and_grad(f, &[0], &[values(&[1.0])]).unwrap_err();
+    let error = transform::value_and_grad_by(f, &[0], &[values(&[1.0])]).unwrap_err();
     assert_eq!(error.to_string(), "claims: has no vjp");
-    let f = |x: &[Array]| Ok(vec![square(&x[0])?]);
+    let f = |x: &[Array]| apply(Claims(vec![1]), &[&x[0]]);
     let error = transform::jvp(f, &[values(&[1.0])], &[values(&[1.0])]).unwrap_err();
-    assert!(error.to_string().contains("square_in_rust: has no jvp"), "{error}");
+    assert_eq!(error.to_string(), "claims: has no jvp");
+}
+
+#[test]
+fn jvp_is_found_from_the_vjp() {
+    let f = |x: &[Array]| Ok(vec![square(&(&square(&x[0])? + &x[1])?)?]);
+    let (x, y) = (values(&[1.0, 2.0]), values(&[3.0, 4.0]));
+    let (value, pushed) = transform::jvp(f, &[x, y], &[values(&[1.0, 1.0]), values(&[0.0, 10.0])]).unwrap();
+    assert_eq!(value[0].to_vec::<f32>().unwrap(), [16.0, 64.0]);
+    // 2 (x² + y) (2 x dx + dy)
+    assert_eq!(pushed[0].to_vec::<f32>().unwrap(), [16.0, 224.0]);
+    // And of a gradient: the second derivative of x⁴.
+    let gradient = |x: &[Array]| {
+        let quartic = |x: &Array| square(&square(x)?)?.sum_all();
+        Ok(vec![transform::grad(quartic, &x[0])?])
+    };
+    let (_, second) = transform::jvp(gradient, &[values(&[1.0, 2.0])], &[values(&[1.0, 1.0])]).unwrap();
+    assert_eq!(second[0].to_vec::<f32>().unwrap(), [12.0, 48.0]);
+}
+
+/// `[a · b, a]` for one row and one number, which says itself how it is pushed forward and mapped.
+struct Scale {
+    mapped: Arc<AtomicUsize>,
+    how: u8,
+}
+
+impl CpuOp for Scale {
+    fn name(&self) -> &'static CStr {
+        c"scale"
+    }
+    fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>> {
+        match inputs {
+            [a, b] if b.ndim() == 0 => {
+                Ok(vec![OutputSpec::new(a.shape(), a.dtype()), OutputSpec::new(a.shape(), a.dtype())])
+            }
+            _ => Err(Error::Shape { op: "scale", message: "expected an array and a number".to_owned() }),
+        }
+    }
+    fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()> {
+        let (a, b) = (inputs[0].to_vec::<f32>()?, inputs[1].to_vec::<f32>()?[0]);
+        for (y, a) in outputs[0].as_mut_slice::<f32>()?.iter_mut().zip(&a) {
+            *y = a * b;
+        }
+        outputs[1].as_mut_slice::<f32>()?.copy_from_slice(&a);
+        Ok(())
+    }
+    fn jvp(
+        &self,
+        primals: &[Array],
+        tangents: &[Array],
+        argnums: &[usize],
+        outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        assert_eq!((argnums, tangents.len(), outputs.len()), (&[0][..], 1, 2));
+        if self.how == 1 {
+            return Ok(vec![]);
+        }
+        Ok(vec![(&tangents[0] * &primals[1])?, tangents[0].clone()])
+    }
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<Option<(Vec<Array>, usize)>> {
+        self.mapped.fetch_add(1, Ordering::SeqCst);
+        match (self.how, axes) {
+            (2, _) => Err(Error::Index { op: "inner", index: 7, size: 3 }),
+            (3, _) => panic!("lost my axis"),
+            (4, _) => Ok(Some((vec![inputs[0].clone()], 0))),
+            (5, _) => Ok(Some((vec![inputs[0].clone(), inputs[0].clone()], 7))),
+            (6, _) => Ok(Some((vec![inputs[0].transpose()?, inputs[0].clone()], 0))),
+            (_, &[Some(axis), None]) => Ok(Some((vec![(&inputs[0] * &inputs[1])?, inputs[0].clone()], axis))),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[test]
+fn own_jvp_and_vmap_are_used_and_checked() {
+    let mapped = Arc::new(AtomicUsize::new(0));
+    let scale = |how: u8| {
+        let mapped = Arc::clone(&mapped);
+        move |x: &[Array]| apply(Scale { mapped: Arc::clone(&mapped), how }, &[&x[0], &x[1]])
+    };
+    let two = Array::scalar(2.0f32).unwrap();
+    let by = two.clone();
+    let of_first = move |x: &[Array]| scale(0)(&[x[0].clone(), by.clone()]);
+    let (_, pushed) = transform::jvp(of_first, &[values(&[1.0, 2.0])], &[values(&[1.0, 10.0])]).unwrap();
+    assert_eq!(pushed[0].to_vec::<f32>().unwrap(), [2.0, 20.0]);
+    assert_eq!(pushed[1].to_vec::<f32>().unwrap(), [1.0, 10.0]);
+    let by = two.clone();
+    let short = move |x: &[Array]| scale(1)(&[x[0].clone(), by.clone()]);
+    assert!(transform::jvp(short, &[values(&[1.0])], &[values(&[1.0])]).is_err());
+
+    let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
+    // Its own way, along either axis, then one after the other.
+    for (axis, columns) in [(0, [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]), (1, [2.0, 4.0, 6.0, 8.0, 10.0, 12.0])] {
+        let inputs = [x.clone(), two.clone()];
+        let y = transform::vmap(scale(0), &inputs, [Some(axis), None], axis).unwrap();
+        assert_eq!(y[0].to_vec::<f32>().unwrap(), columns);
+    }
+    assert_eq!(mapped.load(Ordering::SeqCst), 2);
+    let y = transform::vmap(scale(0), &[x.clone(), values(&[10.0, 100.0])], 0, 0).unwrap();
+    assert_eq!(y[0].to_vec::<f32>().unwrap(), [10.0, 20.0, 30.0, 400.0, 500.0, 600.0]);
+    let y = transform::vmap(scale(0), &[x.clone(), values(&[1.0, 2.0])], [None, Some(0)], 0).unwrap();
+    assert_eq!((y[0].shape(), y[1].shape()), (&[2, 2, 3][..], &[2, 2, 3][..]));
+
+    let inputs = [x.clone(), two];
+    let run = |how: u8| transform::vmap(scale(how), &inputs, [Some(0), None], 0);
+    assert!(matches!(run(2), Err(Error::Index { op: "inner", index: 7, .. })));
+    let panic = catch_unwind(AssertUnwindSafe(|| run(3))).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"lost my axis"));
+    for how in [4, 5, 6] {
+        let message = run(how).unwrap_err().to_string();
+        assert!(message.contains("scale: the vmap gave"), "{message}");
+    }
+    assert!(run(0).is_ok());
+}
+
+#[test]
+fn op_without_a_vmap_is_applied_to_one_example_after_the_other() {
+    let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
+    let op = Square::new();
+    let run = Arc::clone(&op.run);
+    let f = |x: &[Array]| apply(op.clone(), &[&x[0]]);
+    for (axis, runs) in [(0, 2), (1, 3), (-1, 3)] {
+        run.store(0, Ordering::SeqCst);
+        let y = transform::vmap(f, &[x.clone()], axis, axis).unwrap();
+        assert_eq!(y[0].to_vec::<f32>().unwrap(), [1.0, 4.0, 9.0, 16.0, 25.0, 36.0]);
+        assert_eq!(run.load(Ordering::SeqCst), runs);
+    }
+    // None at all, a view, a gradient, and twice.
+    let empty = Array::from_slice::<f32>(&[], &[0, 3]).unwrap();
+    let y = transform::vmap(f, &[empty], 0, 0).unwrap();
+    assert_eq!(y[0].shape(), [0, 3]);
+    let y = transform::vmap(f, &[x.transpose().unwrap()], 0, 0).unwrap();
+    assert_eq!(y[0].to_vec::<f32>().unwrap(), [1.0, 16.0, 4.0, 25.0, 9.0, 36.0]);
+    let slope = |x: &[Array]| Ok(vec![transform::grad(|x: &Array| square(x)?.sum_all(), &x[0])?]);
+    let y = transform::vmap(slope, &[x.clone()], 0, 0).unwrap();
+    assert_eq!(y[0].to_vec::<f32>().unwrap(), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]);
+    let total = |x: &Array| transform::vmap(f, &[x.clone()], 1, 0)?[0].sum_all();
+    let gradient = transform::grad(total, &x).unwrap();
+    assert_eq!(gradient.to_vec::<f32>().unwrap(), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]);
+    let y = transform::vmap(|x| transform::vmap(f, x, 0, 0), &[x.clone()], 0, 0).unwrap();
+    assert_eq!(y[0].to_vec::<f32>().unwrap(), [1.0, 4.0, 9.0, 16.0, 25.0, 36.0]);
+    // In a compiled function.
+    let compiled = transform::compile(|x: &Array| {
+        Ok(transform::vmap(|x| Ok(vec![square(&x[0])?]), &[x.clone()], 0, 0)?.remove(0))
+    });
+    for _ in 0..2 {
+        assert_eq!(compiled.call(&x).unwrap().to_vec::<f32>().unwrap(), [1.0, 4.0, 9.0, 16.0, 25.0, 36.0]);
+    }
+    // What it refuses for an example, and what fails in one.
+    let whole = Array::from_slice(&[1i32, 2], &[2]).unwrap();
+    assert!(transform::vmap(f, &[whole], 0, 0).unwrap_err().to_string().contains("expected one float32"));
+    let bad = transform::vmap(|x| Ok(vec![wrong(Wrong::PanicInEval, &x[0])?]), &[x], 0, 0).unwrap();
+    assert!(bad[0].to_vec::<f32>().unwrap_err().to_string().contains("wrong panicked"));
+}
+
+#[test]
+fn two_panics_at_once_are_told_and_leave_nothing_behind() {
+    let x = values(&[1.0, 2.0]);
+    let streams = [Stream::current().unwrap(), Stream::new(&Device::cpu().unwrap()).unwrap()];
+    for asynchronous in [false, true] {
+        for other in [Wrong::PanicInEval, Wrong::ErrorInEval] {
+            let both = [
+                streams[0].scope(|| wrong(Wrong::PanicInEval, &x)).unwrap(),
+                streams[1].scope(|| wrong(other, &x)).unwrap(),
+            ];
+            if asynchronous {
+                async_eval(&both).unwrap();
+            } else {
+                assert!(eval(&both).unwrap_err().to_string().contains("wrong"));
+            }
+            for array in [&both[0], &both[1], &both[0]] {
+                assert!(array.to_vec::<f32>().unwrap_err().to_string().contains("wrong"));
+            }
+            // Both streams, and both ways to evaluate, have nothing more to say.
+            for stream in &streams {
+                stream.synchronize().unwrap();
+                let y = stream.scope(|| square(&x)).unwrap();
+                async_eval([&y]).unwrap();
+                assert_eq!(y.to_vec::<f32>().unwrap(), [1.0, 4.0]);
+                assert_eq!(stream.scope(|| &x + 1.0).unwrap().to_vec::<f32>().unwrap(), [2.0, 3.0]);
+            }
+        }
+    }
+    // Two in one graph on one stream.
+    let both = (&wrong(Wrong::PanicInEval, &x).unwrap() + &wrong(Wrong::PanicInEval, &x).unwrap()).unwrap();
+    for _ in 0..2 {
+        assert!(both.eval().unwrap_err().to_string().contains("lost my head"));
+    }
+    assert_eq!(square(&x).unwrap().to_vec::<f32>().unwrap(), [1.0, 4.0]);
+    Stream::current().unwrap().synchronize().unwrap();
 }
 
 #[test]
 fn op_in_rust_works_in_a_compiled_function() {
     let op = Square::new();
     let run = Arc::clone(&op.run);
-    let f = transform::compile(move |x| {
+    let f = transform::compile(move |x: &[Array]| {
         let (a, b) = (apply(op.clone(), &[&x[0]])?.remove(0), apply(op.clone(), &[&x[0]])?.remove(0));
         Ok(vec![(&(&a + &b)? * 0.5)?])
     });
@@ -421,13 +610,13 @@ fn op_in_rust_works_in_a_compiled_function() {
     }
     assert_eq!(f.call(&[values(&[3.0])]).unwrap()[0].item::<f32>().unwrap(), 9.0);
     // A failure in it is one of each call.
-    let f = transform::compile(|x| Ok(vec![(&wrong(Wrong::ErrorInEval, &x[0])? + 1.0)?]));
+    let f = transform::compile(|x: &[Array]| Ok(vec![(&wrong(Wrong::ErrorInEval, &x[0])? + 1.0)?]));
     for _ in 0..2 {
         assert!(f.call(&[values(&[1.0])]).unwrap()[0].to_vec::<f32>().is_err());
     }
     // And it has a gradient.
-    let f = transform::compile(|x| Ok(vec![square(&x[0])?.sum_all()?]));
-    let (_, gradient) = transform::value_and_grad(move |x| f.call(x), &[0], &[values(&[3.0])]).unwrap();
+    let f = transform::compile(|x: &[Array]| Ok(vec![square(&x[0])?.sum_all()?]));
+    let (_, gradient) = transform::value_and_grad_by(move |x| f.call(x), &[0], &[values(&[3.0])]).unwrap();
     assert_eq!(gradient[0].to_vec::<f32>().unwrap(), [6.0]);
 }
 

@@ -8,6 +8,7 @@ mod conv;
 mod cpu;
 mod create;
 mod custom;
+mod display;
 mod distributed;
 mod fast;
 mod fft;

@@ -90,7 +90,7 @@ fn arrays_of_a_callback_are_shared_as_values() {
         Ok(vec![(&halves[0] + &halves[1])?.sum_all()?])
     };
     let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[4]).unwrap();
-    mlx_core::transform::value_and_grad(function, &[0], &[x]).unwrap();
+    mlx_core::transform::value_and_grad_by(function, &[0], &[x]).unwrap();
     let mut shared: Vec<SharedArray> = sent.borrow_mut().drain(..).collect();
     shared.extend(kept.borrow().iter().map(|array| array.to_shared().unwrap()));
     let workers =

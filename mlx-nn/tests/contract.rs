@@ -2,7 +2,7 @@
 //! What every layer keeps to, whatever it computes.
 
 use mlx_core::random::Key;
-use mlx_core::transform::value_and_grad;
+use mlx_core::transform::value_and_grad_by;
 use mlx_core::{Array, Dtype, QuantMode, Quantization};
 use mlx_nn::{
     Activation, Embedding, GatedMlp, LayerNorm, Linear, Module, Result, RmsNorm, Rope, RopeConfig,
@@ -106,7 +106,7 @@ fn check_gradients<M: Module + 'static>(
         }
     };
     let arguments: Vec<usize> = (0..inputs.len()).collect();
-    let (_, gradients) = value_and_grad(loss, &arguments, &inputs).unwrap();
+    let (_, gradients) = value_and_grad_by(loss, &arguments, &inputs).unwrap();
     assert_eq!(gradients.len(), inputs.len());
     const STEP: f32 = 1e-2;
     for (i, gradient) in gradients.iter().enumerate() {

@@ -4504,6 +4504,15 @@ unsafe extern "C" {
         arr: mlx_array,
     ) -> ::std::os::raw::c_int;
     pub fn mlx_checked_synchronize(s: mlx_stream) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_depth(
+        outputs: mlx_vector_array,
+        frame: usize,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_rehome(
+        outputs: mlx_vector_array,
+        inputs: mlx_vector_array,
+        s: mlx_stream,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_custom_apply(
         outputs: *mut mlx_array,
         specs: *const mlx_custom_spec,

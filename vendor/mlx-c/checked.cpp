@@ -27,6 +27,10 @@
 #include <utility>
 #include <vector>
 
+#if defined(__linux__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 #include "mlx/c/error.h"
 #include "mlx/c/private/array.h"
 #include "mlx/c/private/stream.h"
@@ -366,5 +370,117 @@ extern "C" int mlx_checked_synchronize(const mlx_stream s) {
     pending.erase(
         std::remove_if(pending.begin(), pending.end(), [&](const Event& e) { return e.stream() == stream; }),
         pending.end());
+  });
+}
+
+namespace {
+
+// What calls at the end of a walk need.
+constexpr size_t RESERVE = 128 * 1024;
+// Where the system does not tell.
+constexpr size_t SMALL_STACK = 512 * 1024;
+
+// Bytes of this thread's stack that are free.
+size_t stack_left() {
+  const char here = 0;
+  const auto now = reinterpret_cast<std::uintptr_t>(&here);
+#if defined(__linux__)
+  // Asking costs a few microseconds, and on the main thread it reads a file.
+  thread_local const std::uintptr_t lowest = [] {
+    pthread_attr_t attributes;
+    std::uintptr_t found = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      void* base = nullptr;
+      size_t size = 0;
+      if (pthread_attr_getstack(&attributes, &base, &size) == 0) {
+        found = reinterpret_cast<std::uintptr_t>(base);
+      }
+      pthread_attr_destroy(&attributes);
+    }
+    return found;
+  }();
+#elif defined(__APPLE__)
+  thread_local const std::uintptr_t lowest = reinterpret_cast<std::uintptr_t>(pthread_get_stackaddr_np(pthread_self())) -
+      pthread_get_stacksize_np(pthread_self());
+#else
+  const std::uintptr_t lowest = 0;
+#endif
+  return lowest == 0 || lowest > now ? SMALL_STACK : now - lowest;
+}
+
+// How deep a walk gets that visits each array once, inputs before the arrays that need them.
+size_t depth_of(const std::vector<array>& outputs) {
+  std::unordered_set<std::uintptr_t> known;
+  std::vector<std::pair<const array*, size_t>> path;
+  size_t deepest = 0;
+  for (auto& output : outputs) {
+    if (!known.insert(output.id()).second) {
+      continue;
+    }
+    path.push_back({&output, 0});
+    while (!path.empty()) {
+      deepest = std::max(deepest, path.size());
+      auto& [a, next] = path.back();
+      if (next == a->inputs().size()) {
+        path.pop_back();
+        continue;
+      }
+      const auto& input = a->inputs()[next++];
+      if (known.insert(input.id()).second) {
+        path.push_back({&input, 0});
+      }
+    }
+  }
+  return deepest;
+}
+
+} // namespace
+
+extern "C" int mlx_checked_depth(const mlx_vector_array outputs, size_t frame) {
+  return told([&] {
+    const auto depth = depth_of(mlx_vector_array_get_(outputs));
+    const auto left = stack_left();
+    const auto most = left > RESERVE ? (left - RESERVE) / std::max<size_t>(frame, 1) : 0;
+    if (depth > most) {
+      throw std::runtime_error(
+          "the graph is " + std::to_string(depth) + " ops deep, and this thread's stack has room for " +
+          std::to_string(most) + ": evaluate parts of it, or use a thread with a larger stack");
+    }
+  });
+}
+
+extern "C" int mlx_checked_rehome(
+    const mlx_vector_array outputs,
+    const mlx_vector_array inputs,
+    const mlx_stream s) {
+  return told([&] {
+    const auto stream = mlx_stream_get_(s);
+    std::unordered_set<std::uintptr_t> known;
+    for (auto& input : mlx_vector_array_get_(inputs)) {
+      known.insert(input.id());
+    }
+    std::vector<array> rest;
+    auto visit = [&](const std::vector<array>& more) {
+      for (auto& a : more) {
+        if (known.insert(a.id()).second) {
+          rest.push_back(a);
+        }
+      }
+    };
+    visit(mlx_vector_array_get_(outputs));
+    while (!rest.empty()) {
+      const auto a = rest.back();
+      rest.pop_back();
+      if (!a.has_primitive()) {
+        continue;
+      }
+      // The stream of a primitive is set when it is made, and no object is made constant.
+      auto& home = const_cast<Stream&>(a.primitive().stream());
+      if (home.index == 0 && home.device == stream.device) {
+        home = stream;
+      }
+      visit(a.siblings());
+      visit(a.inputs());
+    }
   });
 }

@@ -5,6 +5,7 @@
 #define MLX_CHECKED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "mlx/c/array.h"
 #include "mlx/c/stream.h"
@@ -22,6 +23,14 @@ int mlx_checked_async_eval(const mlx_vector_array outputs);
 int mlx_checked_array_eval(mlx_array arr, bool tracing);
 int mlx_checked_array_is_available(bool* res, const mlx_array arr);
 int mlx_checked_synchronize(const mlx_stream s);
+
+/* Fails if the graph behind `outputs` is so deep that MLX's transformations, which walk it by calling themselves, would
+ * not come to its end on what is left of this thread's stack, of which they take `frame` bytes for each op. */
+int mlx_checked_depth(const mlx_vector_array outputs, size_t frame);
+
+/* Moves what is behind `outputs`, up to `inputs`, to stream `s`, where it is on stream 0 of the same kind of device: there
+ * a function from a file puts it, whatever thread it is called on. */
+int mlx_checked_rehome(const mlx_vector_array outputs, const mlx_vector_array inputs, const mlx_stream s);
 
 #ifdef __cplusplus
 }

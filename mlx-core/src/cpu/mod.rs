@@ -19,6 +19,7 @@ pub(crate) mod reduce;
 pub(crate) mod rope;
 mod view;
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
@@ -67,9 +68,29 @@ pub(crate) fn is_hollow() -> bool {
     kernels() == Kernels::Hollow
 }
 
+thread_local! {
+    /// How many scopes without kernels this thread is in.
+    static WITHOUT: Cell<u32> = const { Cell::new(0) };
+}
+
 /// Whether ops of this thread go to our kernels.
 pub(crate) fn enabled() -> bool {
-    kernels() != Kernels::Off && crate::device::on_cpu()
+    kernels() != Kernels::Off
+        && WITHOUT.try_with(Cell::get).is_ok_and(|depth| depth == 0)
+        && crate::device::on_cpu()
+}
+
+/// Runs `body` with MLX's own ops alone, as graphs that leave this process need it.
+pub(crate) fn without_kernels<R>(body: impl FnOnce() -> R) -> R {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            let _ = WITHOUT.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
+        }
+    }
+    let _ = WITHOUT.try_with(|depth| depth.set(depth.get() + 1));
+    let _leave = Leave;
+    body()
 }
 
 /// Whether ops on the thread's current stream go to the kernels of `mlx-cpu`, as they do on the processor unless
@@ -108,6 +129,13 @@ pub(crate) trait Fused: Clone + Send + Sync + 'static {
     fn vjp(&self, primals: &[Array], cotangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
         let (function, chosen) = self.function_of(primals, argnums);
         Ok(transform::vjp(function, &chosen, cotangents)?.1)
+    }
+
+    /// The results for every example along the mapped axis of each input, and that axis in the results; by default
+    /// through the composite.
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<(Vec<Array>, usize)> {
+        let mapped = transform::map(|inputs| self.composite(inputs), inputs, axes, &0.into())?;
+        Ok((mapped, 0))
     }
 
     /// The composite as a function of some of its inputs, and the values of these. What is packed has no derivative at
@@ -158,5 +186,14 @@ impl<F: Fused> RawOp for Node<F> {
     fn jvp(&self, primals: &[Array], tangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
         let (function, chosen) = self.0.function_of(primals, argnums);
         Ok(transform::jvp(function, &chosen, tangents)?.1)
+    }
+
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<(Vec<Array>, usize)> {
+        self.0.vmap(inputs, axes)
+    }
+
+    fn output_shapes(&self, inputs: &[&Array]) -> Result<Vec<Vec<i32>>> {
+        let inputs: Vec<Array> = inputs.iter().map(|&input| input.clone()).collect();
+        Ok(self.0.composite(&inputs)?.iter().map(|result| result.shape().to_vec()).collect())
     }
 }

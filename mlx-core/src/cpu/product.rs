@@ -98,6 +98,23 @@ impl Fused for Matmul {
             })
             .collect()
     }
+
+    /// One more axis in front of the batch.
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<(Vec<Array>, usize)> {
+        let ([a, b], [a_axis, b_axis]) = (inputs, axes) else { return Ok((Vec::new(), 0)) };
+        let single = |x: &Array, axis: &Option<usize>| x.ndim() - usize::from(axis.is_some());
+        let ndim = single(a, a_axis).max(single(b, b_axis));
+        let in_front = |x: &Array, axis: &Option<usize>| -> Result<Array> {
+            let Some(axis) = *axis else { return Ok(x.clone()) };
+            let x = x.move_axis(i32::try_from(axis).unwrap_or(0), 0)?;
+            let mut shape = x.shape().to_vec();
+            while shape.len() <= ndim {
+                shape.insert(1, 1);
+            }
+            x.reshape(&shape)
+        };
+        Ok((vec![in_front(a, a_axis)?.matmul(&in_front(b, b_axis)?)?], 0))
+    }
 }
 
 /// The matrix on the right of a product, and whether its columns are the outputs: its columns are contiguous, or its rows

@@ -68,6 +68,24 @@ impl Fused for QuantizedMatmul {
         };
         Ok(vec![y.quantized_matmul(weight, scales, rest.first(), !self.transpose, self.format)?])
     }
+
+    /// One more axis in front of `x`, where the weights are one matrix for all.
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<(Vec<Array>, usize)> {
+        match (inputs, axes) {
+            ([x, weight, scales, rest @ ..], [Some(axis), others @ ..])
+                if weight.ndim() == 2 && others.iter().all(Option::is_none) =>
+            {
+                let x = x.move_axis(i32::try_from(*axis).unwrap_or(0), 0)?;
+                let product =
+                    x.quantized_matmul(weight, scales, rest.first(), self.transpose, self.format)?;
+                Ok((vec![product], 0))
+            }
+            _ => Err(Error::Mlx {
+                op: "quantized_matmul",
+                message: "cannot be mapped over quantised weights".to_owned(),
+            }),
+        }
+    }
 }
 
 fn compute<T: mlx_cpu::Element>(

@@ -1,62 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Ops written in Rust, for CPU streams.
-//!
-//! A [`CpuOp`] says what it gives for given inputs, computes it from slices, and, if it can be differentiated, builds
-//! its gradient out of other ops. [`apply`] puts it into the lazy graph; from there it is an op like any other, also in
-//! [`crate::transform`].
-//!
-//! ```
-//! use std::ffi::CStr;
-//!
-//! use mlx_core::custom::{CpuOp, Input, Output, OutputSpec, apply};
-//! use mlx_core::{Array, Dtype, Error, Result, transform};
-//!
-//! /// `x³`, for float32.
-//! #[derive(Debug)]
-//! struct Cube;
-//!
-//! impl CpuOp for Cube {
-//!     fn name(&self) -> &'static CStr {
-//!         c"cube"
-//!     }
-//!
-//!     fn outputs(&self, inputs: &[&Array]) -> Result<Vec<OutputSpec>> {
-//!         match inputs {
-//!             [x] if x.dtype() == Dtype::Float32 => Ok(vec![OutputSpec::new(x.shape(), x.dtype())]),
-//!             _ => Err(Error::Mlx { op: "cube", message: format!("expected one float32 array, found {inputs:?}") }),
-//!         }
-//!     }
-//!
-//!     fn eval(&self, inputs: &[Input<'_>], outputs: &mut [Output<'_>]) -> Result<()> {
-//!         let x = inputs[0].to_vec::<f32>()?; // `as_slice` copies nothing, where the input is in order
-//!         for (y, x) in outputs[0].as_mut_slice::<f32>()?.iter_mut().zip(x) {
-//!             *y = x * x * x;
-//!         }
-//!         Ok(())
-//!     }
-//!
-//!     fn vjp(&self, primals: &[Array], cotangents: &[Array], _: &[usize], _: &[Array]) -> Result<Vec<Array>> {
-//!         let squared = primals[0].square()?;
-//!         Ok(vec![(&cotangents[0] * &(&squared * 3.0)?)?])
-//!     }
-//! }
-//!
-//! fn main() -> Result<()> {
-//!     let cube = |x: &[Array]| apply(Cube, &[&x[0]])?[0].sum_all().map(|sum| vec![sum]);
-//!     let x = Array::from_slice(&[1.0f32, 2.0], &[2])?;
-//!     let (value, gradient) = transform::value_and_grad(cube, &[0], &[x])?;
-//!     assert_eq!(value[0].item::<f32>()?, 9.0);
-//!     assert_eq!(gradient[0].to_vec::<f32>()?, [3.0, 12.0]);
-//!     Ok(())
-//! }
-//! ```
+#![doc = include_str!("../../../docs/custom-ops.md")]
 
 use std::ffi::CStr;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::element::Sealed;
 use crate::error::{Error, Result};
-use crate::{Array, Dtype, Element, ffi};
+use crate::{Array, Dtype, Element, ffi, stack, transform};
 
 mod raw;
 
@@ -98,6 +49,44 @@ pub trait CpuOp: Send + Sync + 'static {
         Err(raw::no_vjp(self.name()))
     }
 
+    /// `tangents` of the inputs that `argnums` names, pushed forward: one array for each output, of that output's shape.
+    /// Called on the thread that differentiates; builds arrays, and must not evaluate.
+    ///
+    /// Without this method the pushforward is found from [`CpuOp::vjp`], which is linear in its cotangents: as the pullback
+    /// of the pullback. What it is made of must then have gradients of its own, by the cotangents.
+    ///
+    /// # Errors
+    /// An error comes back as it is; without a vjp it says that the op has no jvp.
+    fn jvp(
+        &self,
+        primals: &[Array],
+        tangents: &[Array],
+        argnums: &[usize],
+        outputs: &[Array],
+    ) -> Result<Vec<Array>> {
+        let pullback = |cotangents: &[Array]| self.vjp(primals, cotangents, argnums, outputs);
+        let anywhere =
+            outputs.iter().map(|y| Array::zeros(y.shape(), y.dtype())).collect::<Result<Vec<_>>>()?;
+        transform::vjp(pullback, &anywhere, tangents).map(|(_, pushed)| pushed).map_err(|error| match error {
+            Error::Mlx { op, message } if raw::is_no_vjp(self.name(), op, &message) => {
+                raw::no_jvp(self.name())
+            }
+            other => other,
+        })
+    }
+
+    /// The outputs for every example along the mapped axis of each input, and the place of that axis in the outputs; `None`
+    /// among `axes` stands for an input that is the same for all. Called by [`transform::vmap`].
+    ///
+    /// Without this method, and where it gives `None`, the op is applied to one example after the other.
+    ///
+    /// # Errors
+    /// An error comes back as it is.
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<Option<(Vec<Array>, usize)>> {
+        let _ = (inputs, axes);
+        Ok(None)
+    }
+
     /// Whether `other` computes the same for the same inputs, so that a compiled function may use one for both.
     fn is_equivalent(&self, other: &Self) -> bool {
         let _ = other;
@@ -110,13 +99,20 @@ pub trait CpuOp: Send + Sync + 'static {
 /// # Errors
 /// What [`CpuOp::outputs`] says; [`Error::Shape`] when an output does not fit in memory; [`Error::Mlx`] when the
 /// current stream is not on the CPU.
+///
+/// # Examples
+/// See the [module's page](self).
 pub fn apply<O: CpuOp>(op: O, inputs: &[&Array]) -> Result<Vec<Array>> {
+    apply_shared(&Arc::new(op), inputs)
+}
+
+fn apply_shared<O: CpuOp>(op: &Arc<O>, inputs: &[&Array]) -> Result<Vec<Array>> {
     let outputs = op.outputs(inputs)?;
     let specs: Vec<Spec<'_>> = outputs
         .iter()
         .map(|output| Spec { shape: &output.shape, dtype: output.dtype, layout: Layout::Zeroed })
         .collect();
-    apply_to(Safe(op), inputs, &specs)
+    apply_to(Safe(Arc::clone(op)), inputs, &specs)
 }
 
 /// Shape and dtype of an output.
@@ -130,6 +126,12 @@ pub struct OutputSpec {
 
 impl OutputSpec {
     /// An output of this shape and dtype.
+    ///
+    /// # Examples
+    /// ```
+    /// use mlx_core::{Dtype, custom::OutputSpec};
+    /// assert_eq!(OutputSpec::new([2, 3], Dtype::Int8).shape, [2, 3]);
+    /// ```
     pub fn new(shape: impl Into<Vec<i32>>, dtype: Dtype) -> Self {
         Self { shape: shape.into(), dtype }
     }
@@ -277,8 +279,8 @@ impl fmt::Debug for Output<'_> {
     }
 }
 
-/// A [`CpuOp`] behind the crate's own interface.
-struct Safe<O>(O);
+/// A [`CpuOp`] behind the crate's own interface. Shared, because the op is applied again where it is mapped.
+struct Safe<O>(Arc<O>);
 
 impl<O: CpuOp> RawOp for Safe<O> {
     fn name(&self) -> &'static CStr {
@@ -304,6 +306,60 @@ impl<O: CpuOp> RawOp for Safe<O> {
         outputs: &[Array],
     ) -> Result<Vec<Array>> {
         self.0.vjp(primals, cotangents, argnums, outputs)
+    }
+
+    fn jvp(&self, primals: &[Array], tangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
+        // The library does not hand the outputs on here. They are computed only if the pushforward uses them.
+        let outputs = apply_shared(&self.0, &primals.iter().collect::<Vec<_>>())?;
+        self.0.jvp(primals, tangents, argnums, &outputs)
+    }
+
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<(Vec<Array>, usize)> {
+        let length =
+            inputs.iter().zip(axes).find_map(|(x, axis)| x.shape().get((*axis)?).copied()).unwrap_or(0);
+        let axis_of = |axis: usize| i32::try_from(axis).unwrap_or(i32::MAX);
+        // What the op sees of each example. Only its shape counts here, and it is never computed.
+        let single = |x: &Array, axis: &Option<usize>| match *axis {
+            Some(axis) => {
+                let mut shape = x.shape().to_vec();
+                shape.remove(axis);
+                Array::zeros(&shape, x.dtype())
+            }
+            None => Ok(x.clone()),
+        };
+        let singles = inputs.iter().zip(axes).map(|(x, axis)| single(x, axis)).collect::<Result<Vec<_>>>()?;
+        let specs = self.0.outputs(&singles.iter().collect::<Vec<_>>())?;
+        if let Some((mapped, place)) = self.0.vmap(inputs, axes)? {
+            let expected = specs.iter().map(|spec| {
+                let mut shape = spec.shape.clone();
+                shape.insert(place.min(shape.len()), length);
+                (shape, spec.dtype)
+            });
+            if !mapped.iter().map(|y| (y.shape().to_vec(), y.dtype())).eq(expected) {
+                let message = format!("the vmap gave {mapped:?} for {length} times {specs:?}");
+                return Err(raw::failed(self.name(), message));
+            }
+            return Ok((mapped, place));
+        }
+        if length == 0 {
+            let empty = |spec: &OutputSpec| Array::zeros(&[&[0], spec.shape.as_slice()].concat(), spec.dtype);
+            return Ok((specs.iter().map(empty).collect::<Result<_>>()?, 0));
+        }
+        let mut columns: Vec<Vec<Array>> = specs.iter().map(|_| Vec::new()).collect();
+        for i in 0..length {
+            let example = |x: &Array, axis: &Option<usize>| match *axis {
+                Some(axis) => x.slice_axis(axis_of(axis), i, i + 1)?.squeeze_axes(&[axis_of(axis)]),
+                None => Ok(x.clone()),
+            };
+            let example =
+                inputs.iter().zip(axes).map(|(x, axis)| example(x, axis)).collect::<Result<Vec<_>>>()?;
+            let outputs = apply_shared(&self.0, &example.iter().collect::<Vec<_>>())?;
+            for (column, output) in columns.iter_mut().zip(outputs) {
+                column.push(output);
+            }
+        }
+        let stacked = columns.iter().map(|column| stack(&column.iter().collect::<Vec<_>>(), 0));
+        Ok((stacked.collect::<Result<_>>()?, 0))
     }
 
     fn is_equivalent(&self, other: &Self) -> bool {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::closure::Inside;
+use crate::closure::{Inside, argnums, fill, mapped_axes};
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, call, guard, sys};
 use crate::ops::node::fits;
@@ -133,7 +133,14 @@ pub(crate) trait RawOp: Send + Sync + 'static {
     /// `tangents` of the inputs that `argnums` names, pushed forward to each output.
     fn jvp(&self, primals: &[Array], tangents: &[Array], argnums: &[usize]) -> Result<Vec<Array>> {
         let _ = (primals, tangents, argnums);
-        Err(Error::Mlx { op: text(self.name()), message: "has no jvp".to_owned() })
+        Err(no_jvp(self.name()))
+    }
+
+    /// The outputs for every example along the mapped axis of each input (`None` where it is the same for all), and that
+    /// axis in the outputs.
+    fn vmap(&self, inputs: &[Array], axes: &[Option<usize>]) -> Result<(Vec<Array>, usize)> {
+        let _ = (inputs, axes);
+        Err(Error::Mlx { op: text(self.name()), message: "has no vmap".to_owned() })
     }
 
     /// See [`CpuOp::is_equivalent`](super::CpuOp::is_equivalent).
@@ -320,8 +327,25 @@ fn submit<O: RawOp>(
 
 /// The error of an op that has no gradient.
 pub(super) fn no_vjp(name: &'static CStr) -> Error {
-    Error::Mlx { op: text(name), message: "has no vjp".to_owned() }
+    failed(name, NO_VJP.to_owned())
 }
+
+/// Whether an error is that of `no_vjp` for this op.
+pub(super) fn is_no_vjp(name: &'static CStr, op: &str, message: &str) -> bool {
+    op == text(name) && message == NO_VJP
+}
+
+/// The error of an op that cannot be differentiated forwards.
+pub(super) fn no_jvp(name: &'static CStr) -> Error {
+    failed(name, "has no jvp".to_owned())
+}
+
+/// An error of the op of this name.
+pub(super) fn failed(name: &'static CStr, message: String) -> Error {
+    Error::Mlx { op: text(name), message }
+}
+
+const NO_VJP: &str = "has no vjp";
 
 fn text(name: &'static CStr) -> &'static str {
     name.to_str().unwrap_or("custom op")
@@ -343,7 +367,7 @@ impl<O: RawOp> Table<O> {
         eval: Some(eval::<O>),
         vjp: Some(vjp::<O>),
         jvp: Some(jvp::<O>),
-        vmap: None,
+        vmap: Some(vmap::<O>),
         output_shapes: Some(output_shapes::<O>),
         is_equivalent: Some(is_equivalent::<O>),
         release: Some(release::<O>),
@@ -408,8 +432,8 @@ unsafe extern "C" fn vjp<O: RawOp>(
     state: *const c_void,
     primals: sys::mlx_vector_array,
     cotangents: sys::mlx_vector_array,
-    argnums: *const c_int,
-    argnums_num: usize,
+    numbers: *const c_int,
+    len: usize,
     outputs: sys::mlx_vector_array,
     res: *mut sys::mlx_vector_array,
 ) -> c_int {
@@ -419,20 +443,18 @@ unsafe extern "C" fn vjp<O: RawOp>(
         let (op, argnums, [primals, cotangents, outputs]) = unsafe {
             (
                 &(*state.cast::<State<O>>()).op,
-                ffi::slice(argnums, argnums_num),
+                argnums(numbers, len),
                 [primals, cotangents, outputs].map(|raw| VectorArray::lent(raw)),
             )
         };
-        let argnums: Vec<usize> = argnums.iter().filter_map(|&n| usize::try_from(n).ok()).collect();
         let pulled = op.vjp(&primals?, &cotangents?, &argnums, &outputs?)?;
         if pulled.len() != argnums.len() {
             let message =
                 format!("the vjp gave {} arrays where {} were asked for", pulled.len(), argnums.len());
             return Err(Error::Mlx { op: text(op.name()), message });
         }
-        let pulled = VectorArray::from_arrays(&pulled)?;
-        // SAFETY: by this function's contract; the slot shares the arrays of `pulled`.
-        unsafe { call!(mlx_vector_array_set(res, pulled.as_raw())) }
+        // SAFETY: by this function's contract.
+        unsafe { fill(res, &pulled) }
     })
 }
 
@@ -442,8 +464,8 @@ unsafe extern "C" fn jvp<O: RawOp>(
     state: *const c_void,
     primals: sys::mlx_vector_array,
     tangents: sys::mlx_vector_array,
-    argnums: *const c_int,
-    argnums_num: usize,
+    numbers: *const c_int,
+    len: usize,
     res: *mut sys::mlx_vector_array,
 ) -> c_int {
     guard(|| {
@@ -452,14 +474,42 @@ unsafe extern "C" fn jvp<O: RawOp>(
         let (op, argnums, [primals, tangents]) = unsafe {
             (
                 &(*state.cast::<State<O>>()).op,
-                ffi::slice(argnums, argnums_num),
+                argnums(numbers, len),
                 [primals, tangents].map(|raw| VectorArray::lent(raw)),
             )
         };
-        let argnums: Vec<usize> = argnums.iter().filter_map(|&n| usize::try_from(n).ok()).collect();
-        let pushed = VectorArray::from_arrays(&op.jvp(&primals?, &tangents?, &argnums)?)?;
-        // SAFETY: by this function's contract; the slot shares the arrays of `pushed`.
-        unsafe { call!(mlx_vector_array_set(res, pushed.as_raw())) }
+        let pushed = op.jvp(&primals?, &tangents?, &argnums)?;
+        // SAFETY: by this function's contract.
+        unsafe { fill(res, &pushed) }
+    })
+}
+
+/// # Safety
+/// `state` is a live `State<O>`; `inputs` is live and lent; `axes` points to `len` numbers; both slots are empty.
+unsafe extern "C" fn vmap<O: RawOp>(
+    state: *const c_void,
+    inputs: sys::mlx_vector_array,
+    axes: *const c_int,
+    len: usize,
+    res: *mut sys::mlx_vector_array,
+    res_axis: *mut c_int,
+) -> c_int {
+    guard(|| {
+        let _inside = Inside::new();
+        // SAFETY: by this function's contract.
+        let (op, inputs, axes) =
+            unsafe { (&(*state.cast::<State<O>>()).op, VectorArray::lent(inputs)?, mapped_axes(axes, len)) };
+        let (mapped, axis) = op.vmap(&inputs, &axes)?;
+        let length = inputs.iter().zip(&axes).find_map(|(x, axis)| x.shape().get((*axis)?).copied());
+        if let Some(wrong) = mapped.iter().find(|output| output.shape().get(axis).copied() != length) {
+            let message = format!("the vmap gave {wrong:?}, whose axis {axis} is not the mapped one");
+            return Err(Error::Mlx { op: text(op.name()), message });
+        }
+        // SAFETY: by this function's contract.
+        unsafe {
+            *res_axis = c_int::try_from(axis).unwrap_or(0);
+            fill(res, &mapped)
+        }
     })
 }
 
@@ -499,9 +549,11 @@ unsafe extern "C" fn is_equivalent<O: RawOp>(state: *const c_void, other: *const
 /// `state` is a `State<O>` that nobody uses any more.
 unsafe extern "C" fn release<O: RawOp>(state: *mut c_void) {
     // What a panicking destructor wanted to say has no one to hear it.
-    let dropped = catch_unwind(|| {
-        // SAFETY: by this function's contract. The op is `Send`, so it may be dropped on any thread.
-        drop(unsafe { Box::from_raw(state.cast::<State<O>>()) });
+    let dropped = ffi::aside(|| {
+        catch_unwind(|| {
+            // SAFETY: by this function's contract. The op is `Send`, so it may be dropped on any thread.
+            drop(unsafe { Box::from_raw(state.cast::<State<O>>()) });
+        })
     });
     if let Err(payload) = dropped {
         std::mem::forget(payload);

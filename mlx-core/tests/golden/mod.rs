@@ -18,10 +18,12 @@ mod random;
 mod reduce;
 mod shape;
 mod sort;
+mod transform;
 
 use std::fmt::Write as _;
 
-use mlx_core::{Array, Complex64, Dtype, Result, bf16, f16, step, transform};
+use mlx_core::transform::vjp;
+use mlx_core::{Array, Complex64, Dtype, Result, bf16, f16, step};
 use serde_json::Value;
 
 /// Every family with its cases.
@@ -40,6 +42,7 @@ const FAMILIES: &[(&str, &str, Run)] = &[
     ("reduce", include_str!("reduce.json"), reduce::run),
     ("shape", include_str!("shape.json"), shape::run),
     ("sort", include_str!("sort.json"), sort::run),
+    ("transform", include_str!("transform.json"), transform::run),
 ];
 
 /// Makes the call that an op's name and parameters stand for.
@@ -145,8 +148,8 @@ impl Case<'_> {
         let by: Vec<usize> = by.as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
         let cotangents: Vec<Array> = self.list("cotangents").iter().map(operand).collect();
         let function = move |x: &[Array]| run(&op, x, &params);
-        let (_, grads) = transform::vjp(function.clone(), &operands, &cotangents)
-            .map_err(|error| format!("gradient: {error}"))?;
+        let (_, grads) =
+            vjp(function.clone(), &operands, &cotangents).map_err(|error| format!("gradient: {error}"))?;
         let grads: Vec<Array> = by.iter().map(|&n| grads[n].clone()).collect();
         self.compare("gradient", &grads, "grads", None)?;
         if self.case["differences"] == Value::Bool(true) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use mlx_core::random::{Key, normal};
-use mlx_core::transform::value_and_grad;
+use mlx_core::transform::value_and_grad_by;
 use mlx_core::{Array, Dtype, Result, eval, io};
 
 /// The plane that the points lie on.
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let mut plane = Array::zeros(&[3], Dtype::Float32)?;
     let mut last = f32::INFINITY;
     for _ in 0..200 {
-        let (values, gradients) = value_and_grad(loss.clone(), &[0], &[plane.clone()])?;
+        let (values, gradients) = value_and_grad_by(loss.clone(), &[0], &[plane.clone()])?;
         plane = (&plane - &(&gradients[0] * 0.1)?)?;
         eval([&plane, &values[0]])?;
         last = values[0].item::<f32>()?;
