@@ -86,7 +86,7 @@ fn paddings_that_spoil_memory_in_mlx_have_values_and_gradients() {
     assert_eq!((direct.shape(), values(&direct)), (wanted.shape(), values(&wanted)));
     // The gradient by the input has the wrong shape there when the padding differs between the ends.
     let (x, w) = (counted(&[1, 4, 2]), counted(&[1, 2, 2]));
-    let (_, gradients) = transform::value_and_grad(
+    let (_, gradients) = transform::value_and_grad_by(
         |x| {
             let causal = ConvGeneralOptions { padding_low: &[1], ..Default::default() };
             Ok(vec![x[0].conv_general(&x[1], &causal)?.sum_all()?])

@@ -178,7 +178,7 @@ fn a_borrowed_slice_never_changes() -> Result<()> {
         eval([&captured])?;
         Ok(vec![(&captured * &x[0])?.sum_all()?])
     };
-    let (_, gradients) = transform::value_and_grad(traced, &[0], std::slice::from_ref(&a))?;
+    let (_, gradients) = transform::value_and_grad_by(traced, &[0], std::slice::from_ref(&a))?;
     eval(&gradients)?;
     // The array is evaluated again, shared, sent away and dropped elsewhere.
     a.eval()?;

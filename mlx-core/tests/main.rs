@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Tests of public behaviour, one module a family.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::cloned_ref_to_slice_refs, reason = "`&[x.clone()]` reads as the list that it is")]
 
 mod arith;
 mod compare;

@@ -15,7 +15,7 @@ fn call(name: &str, x: &[Array]) -> Result<Array> {
         "sum" => x.sum_all(),
         "softmax" => x.softmax(-1),
         "logsumexp" => x.logsumexp(-1, false),
-        "cumsum" => x.cumsum(0, false, true),
+        "cumsum" => x.cumsum(0, mlx_core::Scan::default()),
         "sort" => x.sort(-1),
         "max" => x.max(-1, false),
         "argmax" => x.argmax(-1, false),
