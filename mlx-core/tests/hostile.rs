@@ -250,7 +250,11 @@ fn elementwise_ops_survive_any_pair_of_arrays() {
         {
             for x in arrays(dtype) {
                 // Zeros and negative numbers too.
-                for y in arrays(other).into_iter().flat_map(|y| [y.zeros_like(), y.full_like(-1.0), Ok(y)]) {
+                for y in arrays(other)
+                    .into_iter()
+                    .step_by(2)
+                    .flat_map(|y| [y.zeros_like(), y.full_like(-1.0), Ok(y)])
+                {
                     let y = y.unwrap();
                     binary.iter().for_each(|op| settle(op(&x, &y)));
                     settle(where_(&x, &y, &x));

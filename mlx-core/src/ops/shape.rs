@@ -3,7 +3,6 @@
 
 use std::ffi::CStr;
 
-use crate::Array;
 use crate::array::element_count;
 use crate::device::stream;
 use crate::error::{Error, Result};
@@ -11,6 +10,7 @@ use crate::ffi::{Handle, call};
 use crate::ops::create::within;
 use crate::ops::node::{axis_of, fits, unary};
 use crate::vector::VectorArray;
+use crate::{Array, Dtype};
 
 impl Array {
     /// The same elements in row-major order under another shape, of which one length may be −1: whatever is left.
@@ -979,15 +979,13 @@ impl Padding {
 
     /// Where in an axis of length `dim` > 0 each element of a mirrored one comes from.
     fn places(self, dim: i32, before: i32, after: i32) -> Result<Array> {
-        let (dim, before, after) = (i64::from(dim), i64::from(before), i64::from(after));
-        let twice = i64::from(matches!(self, Self::Symmetric)); // whether the outermost elements are repeated
-        let period = (2 * dim - 2 + 2 * twice).max(1);
-        let places: Vec<i32> = (-before..dim + after)
-            .map(|place| place.rem_euclid(period))
-            .map(|place| if place < dim { place } else { period - place - twice })
-            .map(|place| i32::try_from(place).unwrap_or(0))
-            .collect();
-        Array::from_slice(&places, &[i32::try_from(places.len()).unwrap_or(i32::MAX)])
+        let twice = f64::from(u8::from(matches!(self, Self::Symmetric))); // whether the outermost elements are repeated
+        let period = (2.0 * f64::from(dim) - 2.0 + 2.0 * twice).max(1.0);
+        let whole = |value| Array::constant(value, Dtype::Int64);
+        let places = Array::arange(-f64::from(before), f64::from(dim) + f64::from(after), 1.0, Dtype::Int64)?;
+        // Up to the far edge a place is its own, and from there on that of its mirror image.
+        let forwards = places.remainder(&whole(period)?)?;
+        forwards.minimum(&(&whole(period - twice)? - &forwards)?)
     }
 }
 
