@@ -667,4 +667,58 @@ mod tests {
         let a = Array::from_slice(&[0u8; 6], &[2, 3]).unwrap();
         assert_eq!(format!("{a:?}"), "Array { shape: [2, 3], dtype: uint8 }");
     }
+
+    #[test]
+    fn what_an_array_was_given_is_dropped_once_wherever_it_ends() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        struct Owner(#[expect(dead_code, reason = "kept alive")] Vec<u64>, Arc<AtomicUsize>);
+        impl Drop for Owner {
+            fn drop(&mut self) {
+                self.1.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let drops = Arc::new(AtomicUsize::new(0));
+        let give = || {
+            let mut words: Vec<u64> = (0..1000).collect();
+            let place = words.as_mut_ptr();
+            // SAFETY: `words` holds the elements, and goes along.
+            let given =
+                unsafe { Array::given(place.cast(), &[10, 100], Dtype::Uint64, Owner(words, drops.clone())) };
+            given.ok()
+        };
+        let Some(a) = give() else {
+            // Where arrays are not in plain memory, the owner came back.
+            assert_eq!(drops.load(Ordering::SeqCst), 1);
+            return;
+        };
+        let view = a.transpose().unwrap();
+        let clone = a.clone();
+        drop(a);
+        view.eval().unwrap();
+        drop(clone);
+        assert_eq!(drops.load(Ordering::SeqCst), 0);
+        drop(view);
+        assert_eq!(drops.load(Ordering::SeqCst), 1);
+
+        // An op takes the memory over, and the stream's thread may be the last to let go of it.
+        let result = (&give().unwrap() + &Array::scalar(1u64).unwrap()).unwrap();
+        result.eval().unwrap();
+        assert_eq!(result.as_slice::<u64>().unwrap()[..3], [1, 2, 3]);
+        drop(result);
+        crate::synchronize().unwrap();
+        let shared = give().unwrap().to_shared().unwrap();
+        std::thread::spawn(move || drop(shared)).join().unwrap();
+        // Never computed.
+        drop((&give().unwrap() * &give().unwrap()).unwrap());
+        // The library lets go of operands a moment after the result is there.
+        for _ in 0..1000 {
+            if drops.load(Ordering::SeqCst) == 5 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(drops.load(Ordering::SeqCst), 5);
+    }
 }

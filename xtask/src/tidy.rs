@@ -145,7 +145,8 @@ fn crates(metadata: &Value) -> Result<Vec<Crate>> {
         }
         for dependency in package.get("dependencies").and_then(Value::as_array).into_iter().flatten() {
             let name = text(dependency, "name");
-            if members.contains(&name) {
+            // A crate may name itself, to be tested with all of its features.
+            if members.contains(&name) && name != krate.name {
                 let list = match text(dependency, "kind").as_str() {
                     "dev" => &mut krate.dev_dependencies,
                     _ => &mut krate.dependencies,
