@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Ops written in Rust.
+#![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one, as a caller writes it")]
 
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
