@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Ops written in Rust.
+#![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one, as a caller writes it")]
 
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -456,8 +457,11 @@ impl CpuOp for Scale {
         outputs: &[Array],
     ) -> Result<Vec<Array>> {
         assert_eq!((argnums, tangents.len(), outputs.len()), (&[0][..], 1, 2));
-        if self.how == 1 {
-            return Ok(vec![]);
+        match self.how {
+            1 => return Ok(vec![]),
+            7 => return Err(Error::Index { op: "inner", index: 7, size: 3 }),
+            8 => panic!("lost my tangent"),
+            _ => {}
         }
         Ok(vec![(&tangents[0] * &primals[1])?, tangents[0].clone()])
     }
@@ -488,9 +492,15 @@ fn own_jvp_and_vmap_are_used_and_checked() {
     let (_, pushed) = transform::jvp(of_first, &[values(&[1.0, 2.0])], &[values(&[1.0, 10.0])]).unwrap();
     assert_eq!(pushed[0].to_vec::<f32>().unwrap(), [2.0, 20.0]);
     assert_eq!(pushed[1].to_vec::<f32>().unwrap(), [1.0, 10.0]);
-    let by = two.clone();
-    let short = move |x: &[Array]| scale(1)(&[x[0].clone(), by.clone()]);
-    assert!(transform::jvp(short, &[values(&[1.0])], &[values(&[1.0])]).is_err());
+    let push = |how: u8| {
+        let of_first = |x: &[Array]| scale(how)(&[x[0].clone(), two.clone()]);
+        transform::jvp(of_first, &[values(&[1.0])], &[values(&[1.0])])
+    };
+    assert!(push(1).unwrap_err().to_string().contains("scale"));
+    assert!(matches!(push(7), Err(Error::Index { op: "inner", index: 7, .. })));
+    let panic = catch_unwind(AssertUnwindSafe(|| push(8))).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"lost my tangent"));
+    assert!(push(0).is_ok());
 
     let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
     // Its own way, along either axis, then one after the other.

@@ -138,6 +138,26 @@ impl OutputSpec {
 }
 
 /// An operand while its op is computed.
+///
+/// # Examples
+/// A sum of float32 that copies nothing where the elements are in order:
+/// ```
+/// use mlx_core::{Result, custom::Input};
+/// fn sum(input: &Input<'_>) -> Result<f32> {
+///     match input.as_slice::<f32>() {
+///         Some(values) => Ok(values.iter().sum()),
+///         None => Ok(input.to_vec::<f32>()?.iter().sum()),
+///     }
+/// }
+/// ```
+/// The last axis of each row, whatever the strides:
+/// ```
+/// use mlx_core::{Result, custom::Input};
+/// fn rows(input: &Input<'_>) -> Result<Vec<Vec<f32>>> {
+///     let width = input.shape().last().map_or(1, |&n| usize::try_from(n).unwrap_or(0));
+///     Ok(input.to_vec::<f32>()?.chunks(width.max(1)).map(<[f32]>::to_vec).collect())
+/// }
+/// ```
 #[repr(transparent)]
 pub struct Input<'a>(View<'a>);
 
@@ -232,6 +252,18 @@ impl fmt::Debug for Input<'_> {
 }
 
 /// A result while its op is computed: row-major, without gaps, zero at first.
+///
+/// # Examples
+/// ```
+/// use mlx_core::{Result, custom::Output};
+/// fn count(output: &mut Output<'_>) -> Result<()> {
+///     assert_eq!(output.size(), output.as_mut_slice::<f32>()?.len());
+///     for (i, value) in (0u16..).zip(output.as_mut_slice::<f32>()?) {
+///         *value = f32::from(i);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[repr(transparent)]
 pub struct Output<'a>(View<'a>);
 

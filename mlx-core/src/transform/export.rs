@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Functions in files: their graphs, with the arrays that they capture.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::graph::{Walk, shallow};
 use crate::Array;
@@ -55,9 +57,13 @@ pub fn export_function(
     };
     let target = Target::new(path.as_ref())?;
     let partial = target.c_path(op)?;
-    Closure::scoped(plain, |closure| {
-        // SAFETY: op contract; the path ends in a NUL.
-        unsafe { call!(mlx_export_function(partial.as_ptr(), closure.as_raw(), inputs.as_raw(), shapeless)) }
+    alone(op, || {
+        Closure::scoped(plain, |closure| {
+            // SAFETY: op contract; the path ends in a NUL.
+            unsafe {
+                call!(mlx_export_function(partial.as_ptr(), closure.as_raw(), inputs.as_raw(), shapeless))
+            }
+        })
     })?;
     target.finish()
 }
@@ -101,17 +107,43 @@ pub fn export_function_named(
     })?;
     let target = Target::new(path.as_ref())?;
     let partial = target.c_path(op)?;
-    // SAFETY: op contract; the path ends in a NUL.
-    unsafe {
-        call!(mlx_export_function_kwargs(
-            partial.as_ptr(),
-            closure.as_raw(),
-            inputs.as_raw(),
-            named.as_raw(),
-            shapeless
-        ))
-    }?;
+    alone(op, || {
+        // SAFETY: op contract; the path ends in a NUL.
+        unsafe {
+            call!(mlx_export_function_kwargs(
+                partial.as_ptr(),
+                closure.as_raw(),
+                inputs.as_raw(),
+                named.as_raw(),
+                shapeless
+            ))
+        }
+    })?;
     target.finish()
+}
+
+/// Runs `body` while nothing else in the process is exported: the library counts exports in a plain number that all threads
+/// share.
+fn alone<R>(op: &'static str, body: impl FnOnce() -> Result<R>) -> Result<R> {
+    static EXPORTING: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static MINE: Cell<bool> = const { Cell::new(false) };
+    }
+    struct Done;
+    impl Drop for Done {
+        fn drop(&mut self) {
+            MINE.set(false);
+        }
+    }
+    if MINE.get() {
+        let message = "cannot be called by a function that is being exported".to_owned();
+        return Err(Error::Mlx { op, message });
+    }
+    // A panic in another export leaves nothing half done that this one needs.
+    let _turn = EXPORTING.lock().unwrap_or_else(PoisonError::into_inner);
+    MINE.set(true);
+    let _done = Done;
+    body()
 }
 
 /// A file in the making, which takes its name when it is whole.
@@ -236,8 +268,10 @@ impl Exporter {
         }
         let inputs = VectorArray::from_arrays(inputs)?;
         self.broken = true;
-        // SAFETY: op contract.
-        unsafe { call!(mlx_function_exporter_apply(self.raw.0, inputs.as_raw())) }?;
+        alone("function_exporter", || {
+            // SAFETY: op contract.
+            unsafe { call!(mlx_function_exporter_apply(self.raw.0, inputs.as_raw())) }
+        })?;
         self.broken = false;
         Ok(())
     }

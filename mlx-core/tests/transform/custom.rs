@@ -74,8 +74,8 @@ fn what_is_not_said_is_found_from_the_function() {
 #[test]
 fn derivatives_that_do_not_fit_are_errors() {
     let x = [vector(&[1.0, 2.0])];
-    let wrong: [fn(&Array) -> Result<Vec<Array>>; 3] =
-        [|_| Ok(vec![]), |x| Ok(vec![x.clone(), x.clone()]), |_| Ok(vec![scalar(1.0)])];
+    type Wrong = fn(&Array) -> Result<Vec<Array>>;
+    let wrong: [Wrong; 3] = [|_| Ok(vec![]), |x| Ok(vec![x.clone(), x.clone()]), |_| Ok(vec![scalar(1.0)])];
     for wrong in wrong {
         let f = CustomFunction::new(|x| Ok(x.to_vec()))
             .with_vjp(move |x, _, _| wrong(&x[0]))

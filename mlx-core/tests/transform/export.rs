@@ -86,6 +86,29 @@ fn exporter_writes_several_graphs_and_shapeless_ones() {
 }
 
 #[test]
+fn exports_take_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |n: usize| dir.path().join(format!("{n}.mlxfn"));
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let path = path(n);
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    export_function(&path, model, &[matrix(&[1.0; 4], 2)], false).unwrap();
+                }
+            });
+        }
+    });
+    let x = [vector(&[1.0])];
+    let nested = |x: &[Array]| {
+        export_function(path(7), |x| Ok(x.to_vec()), x, false)?;
+        Ok(x.to_vec())
+    };
+    assert!(export_function(path(8), nested, &x, false).unwrap_err().to_string().contains("exported"));
+    export_function(path(8), |x| Ok(x.to_vec()), &x, false).unwrap();
+}
+
+#[test]
 fn failed_export_leaves_no_file_and_keeps_an_old_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f.mlxfn");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Derivatives and compiled functions, and failures inside the functions they are taken of.
+#![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one, as a caller writes it")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
