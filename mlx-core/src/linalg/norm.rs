@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Allowed, Finite, fresh, matrix};
+use super::{Allowed, Guarded, fresh, matrix};
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
@@ -183,7 +183,7 @@ pub fn matrix_norm(a: &Array, kind: MatrixNorm, axes: [i32; 2], keepdims: bool) 
         matrix(OP, "a", a, Allowed::Complex)?;
         // The mask is for the last two axes.
         let moved = a.move_axis(row, -1)?.move_axis(if column > row { column - 1 } else { column }, -1)?;
-        let finite = Finite::of(&moved)?;
+        let finite = Guarded::finite(&moved)?;
         let matrices = finite.matrices.clone();
         (Some(finite), Cow::Owned(matrices))
     } else {
