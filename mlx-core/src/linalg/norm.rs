@@ -87,7 +87,7 @@ fn real(norm: Array) -> Result<Array> {
 /// use mlx_core::{Array, linalg};
 /// let a = Array::from_slice(&[3.0f32, 4.0, 6.0, 8.0], &[2, 2])?;
 /// assert_eq!(linalg::norm(&a, Some(&[-1]), false)?.to_vec::<f32>()?, [5.0, 10.0]);
-/// assert_eq!(linalg::norm(&a, None, false)?.shape(), []);
+/// assert_eq!(linalg::norm(&a, None, false)?.ndim(), 0);
 /// # Ok(()) }
 /// ```
 pub fn norm(a: &Array, axes: Option<&[i32]>, keepdims: bool) -> Result<Array> {
