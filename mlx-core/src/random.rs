@@ -443,7 +443,7 @@ pub fn multivariate_normal(mean: &Array, covariance: &Array, shape: &[i32], key:
             }
         }
     }
-    let finite = crate::linalg::Finite::of(covariance)?;
+    let finite = crate::linalg::Guarded::finite(covariance)?;
     // SAFETY: op contract.
     let draws = unsafe {
         call!(

@@ -445,3 +445,29 @@ fn gather_qqmm_rejects_or_clamps_what_is_out_of_range() {
     assert_eq!(read(&clamped), read(&apply(None, Some(&index(&[2, 0]))).unwrap()));
     assert!(apply(None, Some(&Array::from_slice(&[0.0f32, 1.0], &[2]).unwrap())).is_err());
 }
+
+#[test]
+fn an_odd_number_of_groups_is_quantised_like_an_even_one() {
+    let format = Quantization::of(QuantMode::Nvfp4);
+    let even = pattern(4, 16, 37);
+    let expected = even.quantize(format).unwrap();
+    let whole = dequantize(&expected.weight, &expected.scales, None, format, Some(Dtype::Float32)).unwrap();
+    for rows in [1, 3] {
+        let odd = even.slice(&[0, 0], &[rows, 16]).unwrap().reshape(&[1, rows, 1, 16]).unwrap();
+        let packed = odd.quantize(format).unwrap();
+        assert_eq!(
+            (packed.weight.shape(), packed.scales.shape()),
+            (&[1, rows, 1, 2][..], &[1, rows, 1, 1][..])
+        );
+        let count = usize::try_from(rows).unwrap();
+        let words = |array: &Array| array.to_vec::<u32>().unwrap();
+        assert_eq!(words(&packed.weight), words(&expected.weight)[..2 * count]);
+        assert_eq!(packed.scales.to_vec::<u8>().unwrap(), expected.scales.to_vec::<u8>().unwrap()[..count]);
+        let back = dequantize(&packed.weight, &packed.scales, None, format, Some(Dtype::Float32)).unwrap();
+        assert_eq!(read(&back), read(&whole)[..16 * count]);
+        let x = pattern(2, 16, 23);
+        let product = x.qqmm(QqmmWeight::Dense(&pattern(rows, 16, 5)), format, None).unwrap();
+        assert_eq!(product.shape(), [2, rows]);
+        product.eval().unwrap();
+    }
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Eigenvalues and singular values. Every matrix goes through [`Finite`] first; the module page says why.
+//! Eigenvalues and singular values. Every matrix goes through [`Guarded`] first; the module page says why.
 
-use super::{Allowed, Finite, Triangle, matrix, square};
+use super::{Allowed, Guarded, Triangle, matrix, square};
 use crate::Array;
 use crate::device::stream;
 use crate::error::{Error, Result};
@@ -42,7 +42,7 @@ pub struct Svd {
 pub fn svd(a: &Array) -> Result<Svd> {
     const OP: &str = "svd";
     matrix(OP, "a", a, Allowed::Complex)?;
-    let finite = Finite::of(a)?;
+    let finite = Guarded::finite(a)?;
     // SAFETY: op contract.
     let parts = unsafe { call!(VectorArray = mlx_linalg_svd(finite.matrices.as_raw(), true, stream())) }?;
     match <[Array; 3]>::try_from(parts.to_arrays()?) {
@@ -71,7 +71,7 @@ pub fn svd(a: &Array) -> Result<Svd> {
 pub fn singular_values(a: &Array) -> Result<Array> {
     const OP: &str = "singular_values";
     matrix(OP, "a", a, Allowed::Complex)?;
-    let finite = Finite::of(a)?;
+    let finite = Guarded::finite(a)?;
     // SAFETY: op contract.
     let parts = unsafe { call!(VectorArray = mlx_linalg_svd(finite.matrices.as_raw(), false, stream())) }?;
     match parts.to_arrays()?.into_iter().next() {
@@ -104,7 +104,7 @@ pub fn pinv(a: &Array) -> Result<Array> {
     if a.size() == 0 {
         return Array::zeros(&[super::batch(a), &[columns, rows]].concat(), a.dtype());
     }
-    let finite = Finite::of(a)?;
+    let finite = Guarded::finite(a)?;
     // SAFETY: op contract.
     let inverse = unsafe { call!(Array = mlx_linalg_pinv(finite.matrices.as_raw(), stream())) }?;
     finite.mark(inverse, 2)
@@ -133,7 +133,7 @@ pub fn pinv(a: &Array) -> Result<Array> {
 /// ```
 pub fn eig(a: &Array) -> Result<(Array, Array)> {
     square("eig", "a", a, Allowed::Complex)?;
-    let finite = Finite::of(a)?;
+    let finite = Guarded::finite(a)?;
     // SAFETY: op contract.
     let (values, vectors) =
         unsafe { call!((Array, Array) = mlx_linalg_eig(finite.matrices.as_raw(), stream())) }?;
@@ -159,7 +159,7 @@ pub fn eig(a: &Array) -> Result<(Array, Array)> {
 /// ```
 pub fn eigvals(a: &Array) -> Result<Array> {
     square("eigvals", "a", a, Allowed::Complex)?;
-    let finite = Finite::of(a)?;
+    let finite = Guarded::finite(a)?;
     // SAFETY: op contract.
     let values = unsafe { call!(Array = mlx_linalg_eigvals(finite.matrices.as_raw(), stream())) }?;
     finite.mark(values, 1)
@@ -190,7 +190,7 @@ pub fn eigvals(a: &Array) -> Result<Array> {
 /// ```
 pub fn eigh(a: &Array, triangle: Triangle) -> Result<(Array, Array)> {
     square("eigh", "a", a, Allowed::Complex)?;
-    let finite = Finite::of(a)?;
+    let finite = Guarded::finite(a)?;
     // SAFETY: op contract. The triangle's name is a NUL-terminated constant.
     let (values, vectors) = unsafe {
         call!(
@@ -220,7 +220,7 @@ pub fn eigh(a: &Array, triangle: Triangle) -> Result<(Array, Array)> {
 /// ```
 pub fn eigvalsh(a: &Array, triangle: Triangle) -> Result<Array> {
     square("eigvalsh", "a", a, Allowed::Complex)?;
-    let finite = Finite::of(a)?;
+    let finite = Guarded::finite(a)?;
     // SAFETY: op contract. The triangle's name is a NUL-terminated constant.
     let values = unsafe {
         call!(Array = mlx_linalg_eigvalsh(finite.matrices.as_raw(), triangle.c_name().as_ptr(), stream()))

@@ -19,7 +19,8 @@
 //! them) never show it one: a matrix that holds NaN or an infinity has NaN in all its results. This costs a
 //! look at values that are known, and a few ops of the graph for those still to be computed.
 //!
-//! **Singular matrices** are found when the result is computed, which is then an [`Error::Mlx`].
+//! **Singular matrices** have no inverse and solve nothing: there the result is NaN too, for that matrix of the batch
+//! alone. The library would fail while it computes, on another thread, with half of the work done.
 //!
 //! **Gradients.** MLX differentiates [`cross`], the norms that need no singular values, [`solve`] and
 //! [`solve_triangular`] by their right side, and [`det`] and [`slogdet`] of matrices up to 3 × 3; it refuses the others.
@@ -110,17 +111,17 @@ fn fresh(a: &Array) -> Result<Cow<'_, Array>> {
     if a.size() > 0 { Ok(Cow::Borrowed(a)) } else { Array::zeros(a.shape(), a.dtype()).map(Cow::Owned) }
 }
 
-/// Matrices that hold finite values alone, and which of them did not before.
-pub(crate) struct Finite {
-    /// The matrices, with zeros for each that is not finite.
+/// Matrices that the library below can be shown, and which of them were something else before.
+pub(crate) struct Guarded {
+    /// The matrices, with another one in the place of each that it cannot be shown.
     pub(crate) matrices: Array,
-    /// Whether a matrix was finite, `[.., 1, 1]`; nothing where all are known to be.
+    /// Whether a matrix is its own, `[.., 1, 1]`; nothing where all are known to be.
     mask: Option<Array>,
 }
 
-impl Finite {
-    /// `a` must have two axes and a dtype that [`matrix`] admits.
-    pub(crate) fn of(a: &Array) -> Result<Self> {
+impl Guarded {
+    /// Those whose values are all finite; zeros for others. `a` must have two axes and a dtype that [`matrix`] admits.
+    pub(crate) fn finite(a: &Array) -> Result<Self> {
         if a.size() == 0 || is_known_finite(a)? {
             return Ok(Self { matrices: a.clone(), mask: None });
         }
@@ -129,7 +130,18 @@ impl Finite {
         Ok(Self { matrices, mask: Some(mask) })
     }
 
-    /// NaN for the results of matrices that were not finite. `axes` is how many of the last axes of `result` belong to one.
+    /// Triangles without a zero on their diagonal; ones for others.
+    fn regular(a: &Array) -> Result<Self> {
+        let zero = Array::constant(0.0, a.dtype())?;
+        let diagonal = a.diagonal(0, -2, -1)?;
+        let mask = diagonal.not_equal(&zero)?.all(-1, true)?.expand_dims(-1)?;
+        let one = Array::identity(a.shape().last().copied().unwrap_or(0), a.dtype())?;
+        let matrices = where_(&mask, a, &one)?;
+        Ok(Self { matrices, mask: Some(mask) })
+    }
+
+    /// NaN for the results of matrices that were something else. `axes` is how many of the last axes of `result` belong to
+    /// one.
     pub(crate) fn mark(&self, result: Array, axes: usize) -> Result<Array> {
         let Some(mask) = &self.mask else { return Ok(result) };
         let mask = match axes {
@@ -173,13 +185,13 @@ mod tests {
     fn known_values_are_looked_at_and_unknown_ones_are_not() {
         let a = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unwrap();
         assert!(is_known_finite(&a).unwrap());
-        assert!(Finite::of(&a).unwrap().mask.is_none());
+        assert!(Guarded::finite(&a).unwrap().mask.is_none());
         let lazy = (&a + &a).unwrap();
         assert!(!is_known_finite(&lazy).unwrap());
         assert!(!lazy.is_available().unwrap());
         let bad = Array::from_slice(&[1.0f64, 2.0, 3.0, f64::NAN], &[2, 2]).unwrap();
         assert!(!is_known_finite(&bad).unwrap());
-        let marked = Finite::of(&bad).unwrap();
+        let marked = Guarded::finite(&bad).unwrap();
         assert_eq!(marked.matrices.to_vec::<f64>().unwrap(), [0.0; 4]);
         assert!(marked.mark(Array::scalar(1.0f64).unwrap(), 0).unwrap().item::<f64>().unwrap().is_nan());
     }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Allowed, Finite, fresh, matrix};
+use super::{Allowed, Guarded, fresh, matrix};
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
@@ -87,7 +87,7 @@ fn real(norm: Array) -> Result<Array> {
 /// use mlx_core::{Array, linalg};
 /// let a = Array::from_slice(&[3.0f32, 4.0, 6.0, 8.0], &[2, 2])?;
 /// assert_eq!(linalg::norm(&a, Some(&[-1]), false)?.to_vec::<f32>()?, [5.0, 10.0]);
-/// assert_eq!(linalg::norm(&a, None, false)?.shape(), []);
+/// assert_eq!(linalg::norm(&a, None, false)?.ndim(), 0);
 /// # Ok(()) }
 /// ```
 pub fn norm(a: &Array, axes: Option<&[i32]>, keepdims: bool) -> Result<Array> {
@@ -183,7 +183,7 @@ pub fn matrix_norm(a: &Array, kind: MatrixNorm, axes: [i32; 2], keepdims: bool) 
         matrix(OP, "a", a, Allowed::Complex)?;
         // The mask is for the last two axes.
         let moved = a.move_axis(row, -1)?.move_axis(if column > row { column - 1 } else { column }, -1)?;
-        let finite = Finite::of(&moved)?;
+        let finite = Guarded::finite(&moved)?;
         let matrices = finite.matrices.clone();
         (Some(finite), Cow::Owned(matrices))
     } else {

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Inverses, systems of equations and determinants.
 
-use super::{Allowed, Triangle, batch, fresh, square};
+use super::{Allowed, Guarded, Triangle, batch, fresh, lu, square};
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
 use crate::{Array, Dtype};
 
-/// The inverse: `a · inv(a) = 1`. To solve equations, [`solve`] is more exact.
+/// The inverse: `a · inv(a) = 1`; NaN for a singular matrix. To solve equations, [`solve`] is faster and more exact.
 ///
 /// - shape: `[.., N, N]` → the same
 /// - dtype: float32 or float64, kept
-/// - source: `mlx_linalg_inv`
+/// - source: `mlx_linalg_inv`, by `mlx_linalg_lu` and `mlx_linalg_solve_triangular`, which can be kept from failing
 ///
 /// # Errors
-/// [`Error::Argument`] when the dtype is another one, [`Error::Shape`] when the matrices are not square. When computed,
-/// [`Error::Mlx`] when one is singular.
+/// [`Error::Argument`] when the dtype is another one, [`Error::Shape`] when the matrices are not square.
 ///
 /// # Examples
 /// ```
@@ -26,14 +25,15 @@ use crate::{Array, Dtype};
 /// # Ok(()) }
 /// ```
 pub fn inv(a: &Array) -> Result<Array> {
-    if square("inv", "a", a, Allowed::Real)? == 0 {
+    let n = square("inv", "a", a, Allowed::Real)?;
+    if n == 0 || a.size() == 0 {
         return Ok(a.clone()); // The library divides by zero.
     }
-    // SAFETY: op contract.
-    unsafe { call!(Array = mlx_linalg_inv(a.as_raw(), stream())) }
+    solved(a, &Array::identity(n, a.dtype())?.broadcast_to(a.shape())?, Method::General)
 }
 
-/// The inverse of a triangle, which is a triangle of the same kind. What lies outside it is not read.
+/// The inverse of a triangle, which is a triangle of the same kind; NaN where a zero is on the diagonal. What lies outside
+/// the triangle is not read.
 ///
 /// - shape: `[.., N, N]` → the same
 /// - dtype: float32 or float64, kept
@@ -55,11 +55,15 @@ pub fn tri_inv(a: &Array, triangle: Triangle) -> Result<Array> {
     if square("tri_inv", "a", a, Allowed::Real)? == 0 {
         return Ok(a.clone());
     }
+    let guarded = Guarded::regular(a)?;
     // SAFETY: op contract.
-    unsafe { call!(Array = mlx_linalg_tri_inv(a.as_raw(), triangle.is_upper(), stream())) }
+    let inverse = unsafe {
+        call!(Array = mlx_linalg_tri_inv(guarded.matrices.as_raw(), triangle.is_upper(), stream()))
+    }?;
+    guarded.mark(inverse, 2)
 }
 
-/// The inverse of the matrix whose [`super::cholesky`] triangle is `a`.
+/// The inverse of the matrix whose [`super::cholesky`] triangle is `a`; NaN where a zero is on its diagonal.
 ///
 /// - shape: `[.., N, N]` → the same
 /// - dtype: float32 or float64, kept
@@ -82,8 +86,12 @@ pub fn cholesky_inv(a: &Array, triangle: Triangle) -> Result<Array> {
     if square("cholesky_inv", "a", a, Allowed::Real)? == 0 {
         return Ok(a.clone());
     }
+    let guarded = Guarded::regular(a)?;
     // SAFETY: op contract.
-    unsafe { call!(Array = mlx_linalg_cholesky_inv(a.as_raw(), triangle.is_upper(), stream())) }
+    let inverse = unsafe {
+        call!(Array = mlx_linalg_cholesky_inv(guarded.matrices.as_raw(), triangle.is_upper(), stream()))
+    }?;
+    guarded.mark(inverse, 2)
 }
 
 /// What a system of equations is solved with.
@@ -93,15 +101,15 @@ enum Method {
     Triangular(Triangle),
 }
 
-/// `x` with `a · x = b`.
+/// `x` with `a · x = b`; NaN for a singular matrix.
 ///
 /// - shape: `a` `[.., N, N]`, `b` `[N]` or `[.., N, K]` → `[.., N]` or `[.., N, K]`; the axes before broadcast
 /// - dtype: float32 or float64, the wider one of both
-/// - source: `mlx_linalg_solve`
+/// - source: `mlx_linalg_solve`, by `mlx_linalg_lu` and `mlx_linalg_solve_triangular`, which can be kept from failing
 ///
 /// # Errors
 /// [`Error::Argument`] when a dtype is another one, [`Error::Shape`] when the matrices are not square or `b` does not fit
-/// them. When computed, [`Error::Mlx`] when a matrix is singular.
+/// them.
 ///
 /// # Examples
 /// ```
@@ -116,7 +124,7 @@ pub fn solve(a: &Array, b: &Array) -> Result<Array> {
     system("solve", a, b, Method::General)
 }
 
-/// `x` with `a · x = b` for a triangle `a`. What lies outside it is not read.
+/// `x` with `a · x = b` for a triangle `a`; NaN where a zero is on its diagonal. What lies outside the triangle is not read.
 ///
 /// - shape, dtype: as [`solve`]
 /// - source: `mlx_linalg_solve_triangular`
@@ -191,15 +199,27 @@ fn common_batch(op: &'static str, a: &Array, b: &Array) -> Result<Vec<i32>> {
     Ok(common)
 }
 
+/// `b` has one axis only where `a` has two, else both have the same batch.
 fn solved(a: &Array, b: &Array, method: Method) -> Result<Array> {
-    match method {
-        // SAFETY: op contract.
-        Method::General => unsafe { call!(Array = mlx_linalg_solve(a.as_raw(), b.as_raw(), stream())) },
-        // SAFETY: op contract.
-        Method::Triangular(triangle) => unsafe {
-            call!(Array = mlx_linalg_solve_triangular(a.as_raw(), b.as_raw(), triangle.is_upper(), stream()))
-        },
-    }
+    let triangle = match method {
+        Method::Triangular(triangle) => triangle,
+        Method::General => {
+            let parts = lu(a)?;
+            // `permutation` says where each row of the matrix is in `lower · upper`; here it is the other way round.
+            let order = parts.permutation.argsort(-1)?;
+            let order = if b.ndim() == 1 { order } else { order.expand_dims(-1)? };
+            let sorted = b.take_along_axis(&order, if b.ndim() == 1 { -1 } else { -2 })?;
+            let lower = solved(&parts.lower, &sorted, Method::Triangular(Triangle::Lower))?;
+            return solved(&parts.upper, &lower, Method::Triangular(Triangle::Upper));
+        }
+    };
+    let guarded = Guarded::regular(a)?;
+    let upper = triangle.is_upper();
+    // SAFETY: op contract.
+    let x = unsafe {
+        call!(Array = mlx_linalg_solve_triangular(guarded.matrices.as_raw(), b.as_raw(), upper, stream()))
+    }?;
+    guarded.mark(x, b.ndim().min(2))
 }
 
 /// The determinant; that of a matrix without rows is 1.

@@ -297,6 +297,14 @@ impl<'a> Packed<'a> {
             };
             return Array::zeros(&self.shape, dtype.unwrap_or(own));
         }
+        if self.format.mode == QuantMode::Nvfp4 && self.weight.size() % 4 != 0 && on_cpu() {
+            // As in quantising: 32 values at a time.
+            let (weight, scales) = (one_row_more(self.weight)?, one_row_more(self.scales)?);
+            let values = Packed::new("dequantize", &weight, &scales, None, self.format)?
+                .dequantize_with(global, dtype)?;
+            let [batch @ .., rows, _] = &self.shape[..] else { return Ok(values) };
+            return one_row_less(&values, batch, *rows);
+        }
         // SAFETY: op contract. The mode's name is a NUL-terminated constant; shapes and dtypes were checked.
         unsafe {
             call!(
@@ -325,6 +333,19 @@ pub(crate) fn packed_width(
     format: Quantization,
 ) -> Result<i32> {
     Ok(Packed::new(op, weight, scales, biases, format)?.shape.last().copied().unwrap_or(0))
+}
+
+/// The rows of all matrices, and one of zeros after them.
+fn one_row_more(matrices: &Array) -> Result<Array> {
+    let width = matrices.shape().last().copied().unwrap_or(0);
+    let zeros = Array::zeros(&[1, width], matrices.dtype())?;
+    super::concatenate(&[&matrices.reshape(&[-1, width])?, &zeros], 0)
+}
+
+/// Matrices without the row that [`one_row_more`] added.
+fn one_row_less(rows_of_all: &Array, batch: &[i32], rows: i32) -> Result<Array> {
+    let &[count, width] = rows_of_all.shape() else { return Ok(rows_of_all.clone()) };
+    rows_of_all.slice(&[0, 0], &[count - 1, width])?.reshape(&[batch, &[rows, width]].concat())
 }
 
 /// Whether MLX's CPU kernels for quantised weights know the dtype.
@@ -418,6 +439,13 @@ impl Array {
                 scales: parameters()?,
                 biases: (format.mode == QuantMode::Affine).then(parameters).transpose()?,
             });
+        }
+        if format.mode == QuantMode::Nvfp4 && self.size() % 32 != 0 && on_cpu() {
+            // The library packs 32 values at a time, which an odd number of groups does not make up.
+            let packed = one_row_more(self)?.quantize_with(format, global)?;
+            let weight = one_row_less(&packed.weight, batch, *rows)?;
+            let scales = one_row_less(&packed.scales, batch, *rows)?;
+            return Ok(Quantized { weight, scales, biases: None });
         }
         // SAFETY: op contract. The mode's name is a NUL-terminated constant.
         let parts = unsafe {
