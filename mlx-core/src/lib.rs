@@ -47,9 +47,11 @@ mod dtype;
 mod element;
 mod error;
 mod eval;
+mod few;
 mod ffi;
 #[cfg(feature = "ndarray")]
 mod interchange;
+mod lease;
 mod ops;
 mod shared;
 mod text;
