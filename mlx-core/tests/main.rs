@@ -14,6 +14,7 @@ mod display;
 mod distributed;
 mod fast;
 mod fft;
+mod fuzz;
 mod golden;
 mod graph;
 mod hostile;
