@@ -51,6 +51,8 @@ mod few;
 mod ffi;
 #[cfg(feature = "ndarray")]
 mod interchange;
+#[cfg(test)]
+mod leaks;
 mod lease;
 mod ops;
 mod shared;

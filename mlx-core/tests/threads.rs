@@ -185,7 +185,9 @@ fn errors_stay_on_the_thread_that_made_them() {
                     let refused = format!("refused by {i}");
                     let text = refused.clone();
                     let fails = move |_: &[Array]| Err(Error::Mlx { op: "test", message: text.clone() });
-                    let error = transform::value_and_grad(fails, &[0], &[a.clone()]).unwrap_err().to_string();
+                    let error = transform::value_and_grad(fails, &[0], std::slice::from_ref(&a))
+                        .unwrap_err()
+                        .to_string();
                     assert!(error.contains(&refused), "{error}");
                     assert_eq!(a.sum_all().unwrap().item::<f32>().unwrap(), (10 + i) as f32);
                 }
@@ -221,7 +223,7 @@ fn leave_things_behind(round: usize) {
     let started = (&a + &lazy).unwrap();
     async_eval([&started]).unwrap();
     let mut kept = vec![a.clone(), lazy, started];
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         let fails = apply(Fails, &[&a]).unwrap();
         // Whether the failure is already there when this returns is a matter of time.
         let _ = async_eval(&fails);

@@ -3,10 +3,11 @@
 //! and by the same loop in C.
 //!
 //! `cargo xtask bench ops [--quick] [--filter TEXT] [--json FILE]`, which compiles `ops.c`. Three processes take turns, one
-//! round each: C, Rust, and Rust with `MLX_CPU_KERNELS=0`, which tells what it costs to ask for every op whether a kernel
-//! of ours is to have it. A figure is the median of its rounds; a ratio is the median of the rounds' ratios.
+//! round each: C, Rust, and Rust with `MLX_CPU_KERNELS=0` ("plain"), in which an op makes the same graph as in C. Rust/C
+//! compares these two; "routing" is what it costs more to make a node of our own instead, or to ask whether to. A figure
+//! is the median of its rounds; a ratio or difference is the median of the rounds' own.
 //!
-//! Fails when an op that has nothing to allocate allocates, or when fewer than 600,000 small ops are made in a second.
+//! Fails when a plain op allocates on the heap, or when fewer than 600,000 small ops are made in a second.
 
 #![expect(clippy::print_stdout, reason = "a bench reports what it measured")]
 
@@ -96,7 +97,9 @@ struct Row {
     plain: f64,
     ratio: f64,
     routing: f64,
+    /// On the heap, by this crate, for one op: plain, and with kernels of ours.
     allocations: f64,
+    routed_allocations: f64,
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -117,7 +120,8 @@ fn main() -> Result<()> {
     let mut c = Contestant::start(&mut Command::new(program))?;
     let mut routed = Contestant::start(Command::new(&rust).arg("--serve"))?;
     let mut plain = Contestant::start(Command::new(&rust).arg("--serve").env("MLX_CPU_KERNELS", "0"))?;
-    let (rounds, batches) = if options.quick { (5, 200) } else { (15, 800) };
+    // Short rounds, so that what else the machine does falls into few of them.
+    let (rounds, batches) = if options.quick { (25, 20) } else { (151, 40) };
 
     println!("nanoseconds an op; {rounds} rounds of {} ops", batches * BATCH as u64);
     println!(
@@ -125,27 +129,31 @@ fn main() -> Result<()> {
         "op", "C", "Rust", "plain", "Rust/C", "routing", "allocs"
     );
     let mut rows = Vec::new();
-    for (name, _, _) in OPS.into_iter().filter(|op| op.0.contains(&options.filter)) {
+    for (name, _) in OPS.into_iter().filter(|op| op.0.contains(&options.filter)) {
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
-        let (mut ratios, mut routing, mut allocations) = (Vec::new(), Vec::new(), 0.0f64);
+        let (mut ratios, mut routing) = (Vec::new(), Vec::new());
+        let (mut allocations, mut routed_allocations) = (0.0f64, 0.0f64);
         for contestant in [&mut c, &mut routed, &mut plain] {
-            contestant.round(name, batches / 10)?; // to be warm
+            contestant.round(name, 2 * batches)?; // to be warm
         }
         for _ in 0..rounds {
             let of_c = c.round(name, batches)?.0;
             let (of_rust, count) = routed.round(name, batches)?;
-            let of_plain = plain.round(name, batches)?.0;
+            let (of_plain, plain_count) = plain.round(name, batches)?;
             for (times, time) in times.iter_mut().zip([of_c, of_rust, of_plain]) {
                 times.push(time);
             }
-            ratios.push(of_plain.min(of_rust) / of_c);
+            ratios.push(of_plain / of_c);
             routing.push(of_rust - of_plain);
-            allocations = allocations.max(count);
+            routed_allocations = routed_allocations.max(count);
+            allocations = allocations.max(plain_count);
         }
         let [c, rust, plain] = times.map(|mut times| median(&mut times));
         let (ratio, routing) = (median(&mut ratios), median(&mut routing));
-        let row = Row { name, c, rust, plain, ratio, routing, allocations };
-        println!("{name:<14}{c:>8.0}{rust:>8.0}{plain:>8.0}{ratio:>9.3}{routing:>9.0}{allocations:>9.2}");
+        let row = Row { name, c, rust, plain, ratio, routing, allocations, routed_allocations };
+        println!(
+            "{name:<14}{c:>8.0}{rust:>8.0}{plain:>8.0}{ratio:>9.3}{routing:>9.0}{allocations:>9.2}{routed_allocations:>9.2}"
+        );
         rows.push(row);
     }
     if let Some(path) = &options.json {
@@ -162,6 +170,7 @@ fn json(rows: &[Row]) -> String {
             serde_json::json!({
                 "op": row.name, "c_ns": row.c, "rust_ns": row.rust, "plain_ns": row.plain,
                 "rust_to_c": row.ratio, "routing_ns": row.routing, "allocations": row.allocations,
+                "routed_allocations": row.routed_allocations,
             })
         })
         .collect();
@@ -174,8 +183,7 @@ fn verdict(rows: &[Row]) -> Result<()> {
     let ratio = rows.iter().map(|row| row.ratio.ln()).sum::<f64>() / rows.len().max(1) as f64;
     println!("{:.0} ops a second; Rust/C {:.3} in the geometric mean", 1e9 / mean, ratio.exp());
     for row in rows {
-        let may = OPS.iter().any(|op| op.0 == row.name && op.2);
-        if row.allocations > 0.01 && !may {
+        if row.allocations > 0.01 {
             return Err(format!("{} allocates {:.2} times", row.name, row.allocations).into());
         }
     }

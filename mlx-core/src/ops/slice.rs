@@ -37,8 +37,13 @@ impl Run {
         } else {
             (place(start, highest), place(stop, lowest))
         };
-        let count =
-            if step > 0 { (stop - start + step - 1) / step } else { (stop - start + step + 1) / step };
+        let count = if step == 1 {
+            stop - start // the usual case, without a division
+        } else if step > 0 {
+            (stop - start + step - 1) / step
+        } else {
+            (stop - start + step + 1) / step
+        };
         // All of these lie between −1 and the size of the axis, or are the step that was given as an `i32`.
         match i32::try_from(count) {
             Ok(count) if count > 1 => Self {
