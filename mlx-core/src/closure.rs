@@ -80,6 +80,8 @@ struct Payload<F> {
 impl<F> Payload<F> {
     /// Gives `function` up to C, which hands it back to `release::<F>`.
     fn give(function: F) -> *mut c_void {
+        // It is there before the first trace asks for the thread's default stream, which MLX would make.
+        crate::device::stream();
         Box::into_raw(Box::new(Self { function, owner: thread::current().id() })).cast()
     }
 

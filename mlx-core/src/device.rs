@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Where ops run: devices, and the streams on them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::ffi::{self, Handle, c_string, call, handle, sys};
+use crate::lease;
 use crate::text::{Text, Texts, text};
 
 /// The kinds of device that MLX knows.
@@ -215,7 +216,7 @@ impl Device {
         let stream = Stream::default_on(self)?;
         // SAFETY: op contract.
         unsafe { call!(mlx_set_default_device(self.as_raw())) }?;
-        let _ = CURRENT.try_with(|current| current.replace(Some(stream)));
+        Current::replace(Some(stream));
         Ok(())
     }
 
@@ -293,13 +294,46 @@ handle! {
     /// shared::<mlx_core::Stream>();
     /// ```
     ///
-    /// On the CPU each stream costs a thread of the operating system that is never given back: make few, and keep them.
+    /// On the CPU a stream gets a thread of the operating system with its first work, for as long as the process lives. When
+    /// a thread ends, its streams, the one that it never asked for included, pass to threads that come later; so threads
+    /// may come and go, and as many streams remain as were in use at once. Work that a thread leaves behind is waited for
+    /// by the next one. While a thread's locals are destroyed, arrays in them can no longer be evaluated.
     pub Stream(mlx_stream): mlx_stream_new, mlx_stream_set, mlx_stream_free
 }
 
 thread_local! {
     /// The stream that this thread's ops run on, found on first use.
-    static CURRENT: RefCell<Option<Stream>> = const { RefCell::new(None) };
+    static CURRENT: Current = const { Current(RefCell::new(None)) };
+    /// The same as ops pass it to C, or nothing; every op asks, so this needs no destructor.
+    static RAW: Cell<sys::mlx_stream> = const { Cell::new(NO_STREAM) };
+    /// Whether it is on the processor, once that was asked.
+    static ON_CPU: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+struct Current(RefCell<Option<Stream>>);
+
+impl Current {
+    /// Makes `stream` the current one, and gives the one before. Where the thread's locals are gone already, there was
+    /// none and will be none.
+    fn replace(stream: Option<Stream>) -> Option<Stream> {
+        let raw = stream.as_ref().map_or(NO_STREAM, Handle::as_raw);
+        let earlier = CURRENT.try_with(|current| {
+            RAW.set(raw);
+            ON_CPU.set(None);
+            current.0.replace(stream)
+        });
+        earlier.ok().flatten()
+    }
+
+    fn get() -> Option<Stream> {
+        CURRENT.try_with(|current| current.0.borrow().clone()).ok().flatten()
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        RAW.set(NO_STREAM);
+    }
 }
 
 impl Stream {
@@ -319,6 +353,9 @@ impl Stream {
     /// ```
     pub fn new(device: &Device) -> Result<Self> {
         expect_available("stream", device)?;
+        if device.kind()? == DeviceKind::Cpu {
+            return lease::another_stream();
+        }
         // SAFETY: op contract.
         unsafe { call!(new Stream = mlx_stream_new_device(device.as_raw())) }
     }
@@ -338,6 +375,9 @@ impl Stream {
     /// ```
     pub fn default_on(device: &Device) -> Result<Self> {
         expect_available("stream", device)?;
+        if device.kind()? == DeviceKind::Cpu {
+            return lease::default_stream();
+        }
         // SAFETY: op contract.
         unsafe { call!(Stream = mlx_get_default_stream(device.as_raw())) }
     }
@@ -356,11 +396,11 @@ impl Stream {
     /// # Ok(()) }
     /// ```
     pub fn current() -> Result<Self> {
-        if let Ok(Some(stream)) = CURRENT.try_with(|current| current.borrow().clone()) {
+        if let Some(stream) = Current::get() {
             return Ok(stream);
         }
         let stream = Self::default_on(&Device::default_device()?)?;
-        let _ = CURRENT.try_with(|current| current.replace(Some(stream.clone())));
+        Current::replace(Some(stream.clone()));
         Ok(stream)
     }
 
@@ -382,12 +422,10 @@ impl Stream {
         struct Restore(Option<Stream>);
         impl Drop for Restore {
             fn drop(&mut self) {
-                let earlier = self.0.take();
-                let _ = CURRENT.try_with(|current| current.replace(earlier));
+                Current::replace(self.0.take());
             }
         }
-        let earlier = CURRENT.try_with(|current| current.replace(Some(self.clone()))).ok().flatten();
-        let _restore = Restore(earlier);
+        let _restore = Restore(Current::replace(Some(self.clone())));
         body()
     }
 
@@ -509,35 +547,31 @@ impl PartialEq for Stream {
 
 /// The current stream as ops pass it to C. It stays alive through the thread-local that holds it; where there is none
 /// it is empty, and the op fails cleanly.
+#[inline]
 pub(crate) fn stream() -> sys::mlx_stream {
-    let known = CURRENT.try_with(|current| current.borrow().as_ref().map(Handle::as_raw)).ok().flatten();
-    known.unwrap_or_else(|| match Stream::current() {
-        Ok(_) => CURRENT
-            .try_with(|current| current.borrow().as_ref().map(Handle::as_raw))
-            .ok()
-            .flatten()
-            .unwrap_or(NO_STREAM),
-        Err(_) => NO_STREAM,
-    })
+    let raw = RAW.get();
+    if raw.ctx.is_null() { first_stream() } else { raw }
+}
+
+#[cold]
+fn first_stream() -> sys::mlx_stream {
+    // What goes wrong here is told by the op, which is given no stream.
+    let _ = Stream::current();
+    RAW.get()
 }
 
 /// Whether the thread's current stream is on the processor. Asked for every op, so the answer is kept.
 pub(crate) fn on_cpu() -> bool {
-    thread_local! {
-        static KNOWN: std::cell::Cell<Option<(usize, bool)>> = const { std::cell::Cell::new(None) };
-    }
-    let raw = stream();
-    let place = raw.ctx as usize;
-    if let Ok(Some((known, answer))) = KNOWN.try_with(std::cell::Cell::get)
-        && known == place
-    {
+    if let Some(answer) = ON_CPU.get() {
         return answer;
     }
     let answer = Stream::current()
         .and_then(|stream| stream.device())
         .and_then(|device| device.kind())
         .is_ok_and(|kind| kind == DeviceKind::Cpu);
-    let _ = KNOWN.try_with(|kept| kept.set(Some((place, answer))));
+    if !RAW.get().ctx.is_null() {
+        ON_CPU.set(Some(answer));
+    }
     answer
 }
 

@@ -7,7 +7,7 @@
 //! that needs more than this says what, in full.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
@@ -149,6 +149,8 @@ enum Parked {
 }
 
 thread_local! {
+    /// Whether one of the two below may hold something. Every call asks, so this is the one that needs no destructor.
+    static LEFT: Cell<bool> = const { Cell::new(false) };
     /// The last message of the error handler on this thread.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
     /// What the last failed callback on this thread wanted to say.
@@ -167,7 +169,9 @@ pub(crate) fn prepare() {
         unsafe { sys::mlx_set_error_handler(Some(on_error), std::ptr::null_mut(), None) }
     });
     // A thread that is being torn down has no thread-locals any more; then there is nothing to forget either.
-    let _ = LAST.try_with(|last| last.take());
+    if LEFT.get() {
+        let _ = LAST.try_with(|last| last.take());
+    }
 }
 
 /// Keeps what C has to say, for `check`, which the same thread runs next.
@@ -178,6 +182,7 @@ unsafe extern "C" fn on_error(message: *const c_char, _data: *mut c_void) {
     // SAFETY: mlx-c passes a NUL-terminated string that outlives this call.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
     let text = without_source_position(&text).to_owned();
+    LEFT.set(true);
     let _ = LAST.try_with(|last| last.replace(Some(text)));
 }
 
@@ -196,14 +201,21 @@ fn without_source_position(message: &str) -> &str {
 }
 
 /// Turns a status into a `Result`, giving back what a callback could not say to C.
+#[inline]
 pub(crate) fn check(op: &'static str, status: c_int) -> Result<()> {
+    if status == 0 && !LEFT.get() { Ok(()) } else { explain(op, status) }
+}
+
+#[cold]
+fn explain(op: &'static str, status: c_int) -> Result<()> {
     let parked = PARKED.try_with(RefCell::take).ok().flatten();
+    let message = LAST.try_with(RefCell::take).ok().flatten();
+    LEFT.set(false);
     match parked {
         Some(Parked::Panic(payload)) => resume_unwind(payload),
         Some(Parked::Error(error)) => Err(error),
         None if status == 0 => Ok(()),
         None => {
-            let message = LAST.try_with(RefCell::take).ok().flatten();
             let op = op.strip_prefix("mlx_").unwrap_or(op);
             let op = op.strip_prefix("checked_").unwrap_or(op);
             Err(Error::Mlx { op, message: message.unwrap_or_else(|| format!("failed with status {status}")) })
@@ -220,6 +232,7 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<()>) -> c_int {
         Ok(Err(error)) => Parked::Error(error),
         Err(payload) => Parked::Panic(payload),
     };
+    LEFT.set(true);
     let _ = PARKED.try_with(|slot| slot.replace(Some(parked)));
     1
 }
@@ -268,6 +281,8 @@ pub(crate) mod live {
     }
 
     pub(crate) fn count() -> isize {
+        // The thread's streams stay.
+        crate::device::stream();
         COUNT.get()
     }
 }

@@ -47,9 +47,13 @@ mod dtype;
 mod element;
 mod error;
 mod eval;
+mod few;
 mod ffi;
 #[cfg(feature = "ndarray")]
 mod interchange;
+#[cfg(test)]
+mod leaks;
+mod lease;
 mod ops;
 mod shared;
 mod text;

@@ -6,6 +6,7 @@ use std::ffi::{CStr, c_char};
 
 use crate::Array;
 use crate::error::Result;
+use crate::few::Few;
 use crate::ffi::{Handle, c_string, call, check, handle, prepare, sys};
 
 handle! {
@@ -13,13 +14,26 @@ handle! {
     pub(crate) VectorArray(mlx_vector_array): mlx_vector_array_new, mlx_vector_array_free
 }
 
+/// An array as C takes it, for the time of a call.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Lent(sys::mlx_array);
+
+impl Default for Lent {
+    fn default() -> Self {
+        Self(sys::mlx_array { ctx: std::ptr::null_mut() })
+    }
+}
+
 impl VectorArray {
     /// A vector that shares the given arrays.
     pub(crate) fn from_arrays<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Result<Self> {
-        let raw: Vec<sys::mlx_array> = arrays.into_iter().map(Handle::as_raw).collect();
+        // What takes the vector may ask for the thread's default stream, which MLX would make where it finds none.
+        crate::device::stream();
+        let raw: Few<Lent> = arrays.into_iter().map(|array| Lent(array.as_raw())).collect();
         // SAFETY: op contract. The raw structs are copied out of arrays borrowed for this call, and mlx-c copies
         // what they refer to.
-        unsafe { call!(new VectorArray = mlx_vector_array_new_data(raw.as_ptr(), raw.len())) }
+        unsafe { call!(new VectorArray = mlx_vector_array_new_data(raw.as_ptr().cast(), raw.len())) }
     }
 
     /// The arrays of a vector that C lends to a callback, shared.

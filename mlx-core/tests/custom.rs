@@ -351,7 +351,10 @@ fn error_that_no_stream_made_spoils_nothing() {
         struct Carried(Array);
         // SAFETY: a test of what happens when somebody breaks the rule; the other thread is gone by then.
         unsafe impl Send for Carried {}
-        Carried((&Array::scalar(1.0f32).unwrap() + 1.0).unwrap())
+        // Only a stream that could not be lent any more is this thread's alone.
+        let streams: Vec<_> = (0..1100).map(|_| Stream::new(&Device::cpu().unwrap()).unwrap()).collect();
+        let one = Array::scalar(1.0f32).unwrap();
+        Carried(streams[1099].scope(|| &one + &one).unwrap())
     })
     .join()
     .unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::cloned_ref_to_slice_refs, reason = "`&[x.clone()]` reads as the list that it is")]
 
+mod alone;
 mod arith;
 mod compare;
 mod conv;
@@ -13,12 +14,14 @@ mod display;
 mod distributed;
 mod fast;
 mod fft;
+mod fuzz;
 mod golden;
 mod graph;
 mod hostile;
 mod index;
 mod interchange;
 mod io;
+mod leaks;
 mod lent;
 mod linalg;
 mod loss;

@@ -4513,6 +4513,14 @@ unsafe extern "C" {
         inputs: mlx_vector_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_borrow_stream(
+        res: *mut mlx_stream,
+        lent: *mut bool,
+    ) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_return_streams(
+        indices: *const ::std::os::raw::c_int,
+        num: usize,
+    ) -> ::std::os::raw::c_int;
     pub fn mlx_custom_apply(
         outputs: *mut mlx_array,
         specs: *const mlx_custom_spec,

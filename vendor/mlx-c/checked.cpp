@@ -20,6 +20,7 @@
 #include <exception>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -62,10 +63,18 @@ size_t place_of(int stream) {
   return static_cast<size_t>(stream) % PLACES;
 }
 
+// This thread is being taken down: what is kept for it is gone, and its streams may be another thread's by now. Has no
+// destructor, so it can be asked to the end.
+thread_local bool ended = false;
+
 struct Ledger {
   std::vector<Event> pending;
   std::vector<Spoilt> spoilt;
   std::unordered_map<size_t, uint32_t> failures_seen;
+
+  ~Ledger() {
+    ended = true;
+  }
 };
 
 thread_local Ledger ledger;
@@ -116,6 +125,17 @@ void drain(Stream s) {
   }
 }
 
+// MLX counts the tasks that are under way, and holds an evaluation up while there are more than some. A task behind one
+// that failed is never counted off, so after as many failures nothing would be computed ever again. Here all streams of
+// this thread are idle. What other threads have under way is forgotten too, and makes the count negative when it is
+// done; `start` puts that right. In between an evaluation is held up less than it might be.
+void forget_lost_tasks() {
+  const Stream any(0, Device::cpu);
+  for (int n = scheduler::n_active_tasks(); n > 0; n--) {
+    scheduler::notify_task_completion(any);
+  }
+}
+
 // A call failed. `waited` says that it was for work that had been given to a stream, and not before.
 void settle(const std::vector<array>& outputs, bool waited, const char* what) {
   std::vector<Stream> streams;
@@ -142,6 +162,7 @@ void settle(const std::vector<array>& outputs, bool waited, const char* what) {
   for (auto& s : streams) {
     drain(s);
   }
+  forget_lost_tasks();
   bool failed = waited;
   for (auto& s : streams) {
     const auto place = place_of(s.index);
@@ -163,8 +184,15 @@ void settle(const std::vector<array>& outputs, bool waited, const char* what) {
   }
 }
 
+void refuse_at_the_end() {
+  if (ended) {
+    throw std::runtime_error("nothing can be computed on a thread that is ending");
+  }
+}
+
 // Throws if one of the arrays, or what one is to be computed from, is spoilt.
 void refuse(const std::vector<array>& arrays) {
+  refuse_at_the_end();
   if (ledger.spoilt.empty()) {
     return;
   }
@@ -193,6 +221,9 @@ void refuse(const std::vector<array>& arrays) {
 }
 
 void start(const std::vector<array>& arrays) {
+  for (int n = scheduler::n_active_tasks(); n < 0; n++) {
+    scheduler::notify_new_task(Stream(0, Device::cpu));
+  }
   try {
     async_eval(arrays);
   } catch (const std::exception& e) {
@@ -291,6 +322,91 @@ void checked::failed(int stream) {
   failures[place_of(stream)]++;
 }
 
+// Streams for threads that come and go.
+//
+// A stream of the processor gets a thread of the operating system with the first work that it is given, and keeps it as
+// long as the process lives. A thread that made its own would leave one behind; so it borrows one, and gives it back.
+//
+// MLX lets any thread use a stream of the kind made here, one at a time, and finds them in a table that it reads without
+// a lock. Nothing is added to that table once the first stream was lent, so all are made at once; one that was never
+// lent has cost some bytes.
+
+namespace {
+
+constexpr size_t LENDABLE = 1024;
+
+struct Lending {
+  std::mutex mutex;
+  std::vector<Stream> fresh; // the next one last
+  std::vector<Stream> used;
+};
+
+// Lives as long as the process, since threads may end after everything else.
+Lending& lending() {
+  static Lending* all = [] {
+    auto made = std::make_unique<Lending>();
+    for (size_t i = 0; i < LENDABLE; i++) {
+      made->fresh.push_back(new_thread_unsafe_stream(Device::cpu));
+    }
+    std::reverse(made->fresh.begin(), made->fresh.end());
+    made->used.reserve(LENDABLE);
+    return made.release();
+  }();
+  return *all;
+}
+
+// Whether the stream was never lent, so that it has no thread. `fresh` is ordered.
+bool is_fresh(const Stream& s) {
+  auto& all = lending();
+  std::lock_guard lock(all.mutex);
+  return !all.fresh.empty() && s.index >= all.fresh.back().index && s.index <= all.fresh.front().index;
+}
+
+// The stream, and whether it is to be given back.
+std::pair<Stream, bool> borrow() {
+  auto& all = lending();
+  std::unique_lock lock(all.mutex);
+  if (!all.used.empty()) {
+    const auto s = all.used.back();
+    all.used.pop_back();
+    lock.unlock();
+    // The thread that had it may have left work behind, and failures.
+    drain(s);
+    forget_lost_tasks();
+    ledger.failures_seen[place_of(s.index)] = failures[place_of(s.index)].load();
+    return {s, true};
+  }
+  if (!all.fresh.empty()) {
+    const auto s = all.fresh.back();
+    all.fresh.pop_back();
+    return {s, true};
+  }
+  lock.unlock();
+  return {new_stream(Device::cpu), false};
+}
+
+} // namespace
+
+extern "C" int mlx_checked_borrow_stream(mlx_stream* res, bool* lent) {
+  return told([&] {
+    refuse_at_the_end();
+    const auto [stream, owed] = borrow();
+    mlx_stream_set_(*res, stream);
+    *lent = owed;
+  });
+}
+
+extern "C" int mlx_checked_return_streams(const int* indices, size_t num) {
+  return told([&] {
+    ended = true;
+    auto& all = lending();
+    std::lock_guard lock(all.mutex);
+    for (size_t i = 0; i < num; i++) {
+      all.used.emplace_back(indices[i], Device::cpu);
+    }
+  });
+}
+
 namespace {
 
 // Work may still be queued when the process ends, such as a token that was computed ahead and is wanted by nobody. MLX
@@ -302,7 +418,7 @@ void wait_at_exit() {
     scheduler::scheduler();
     return std::atexit([] {
              for (auto& s : get_streams()) {
-               if (s.device != Device::cpu) {
+               if (s.device != Device::cpu || is_fresh(s)) {
                  continue;
                }
                try {
@@ -359,6 +475,7 @@ extern "C" int mlx_checked_array_is_available(bool* res, const mlx_array arr) {
 
 extern "C" int mlx_checked_synchronize(const mlx_stream s) {
   return told([&] {
+    refuse_at_the_end();
     const auto stream = mlx_stream_get_(s);
     try {
       synchronize(stream);

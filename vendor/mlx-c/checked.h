@@ -31,6 +31,11 @@ int mlx_checked_depth(const mlx_vector_array outputs, size_t frame);
 /* Moves what is behind `outputs`, up to `inputs`, to stream `s`, where it is on stream 0 of the same kind of device: there
  * a function from a file puts it, whatever thread it is called on. */
 int mlx_checked_rehome(const mlx_vector_array outputs, const mlx_vector_array inputs, const mlx_stream s);
+/* A stream of the processor's that is this thread's alone until it is given back; `lent` says whether it must be, which
+ * it need not when more than a thousand are out. What an earlier thread left in it is waited for. */
+int mlx_checked_borrow_stream(mlx_stream* res, bool* lent);
+/* Gives back what was lent to this thread, by number, as the last thing that it does: from then on it evaluates nothing. */
+int mlx_checked_return_streams(const int* indices, size_t num);
 
 #ifdef __cplusplus
 }

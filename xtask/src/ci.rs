@@ -9,13 +9,17 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{Workspace, cargo, output, run};
-use crate::{bindings, pins, tidy};
+use crate::{bindings, pins, sanitizer, tidy};
 
 /// All tests and doc tests; `options` go to `cargo test`, where `-p` chooses a crate instead of the whole workspace.
+/// `--sanitizer` in front of them runs the tests of `mlx-core` under one.
 ///
 /// # Errors
 /// When one fails.
 pub fn test(workspace: &Workspace, options: &[&str]) -> Result<()> {
+    if let ["--sanitizer", name, options @ ..] = options {
+        return sanitizer::test(workspace, name, options);
+    }
     let chosen = options.iter().any(|option| option.starts_with("-p") || option.starts_with("--package"));
     let all: &[&str] = if chosen { &["test"] } else { &["test", "--workspace"] };
     workspace.cargo(all.iter().chain(options))

@@ -6,13 +6,15 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{bench, bindings, ci, doctor, golden, native, pins, tidy, workspace::Workspace};
+use xtask::{bench, bindings, ci, doctor, fuzz, golden, native, pins, tidy, workspace::Workspace};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   build-mlx [--backend cpu|metal|cuda] [--clean]   build the native library, or say where it is
   test [ARGUMENTS]                                 all tests and doc tests
+  test --sanitizer address [ARGUMENTS]             the tests of mlx-core, which must not touch foreign memory or leak
+  fuzz [TARGET] [--minutes N]                      inputs nobody thought of, against mlx-core; without a target, which there are
   lint                                             rustfmt and clippy, warnings as errors
   tidy                                             the repository's rules
   bindings [--check]                               write mlx-sys/src/bindings.rs, or compare with it
@@ -21,6 +23,8 @@ usage: cargo xtask COMMAND
   bench [ARGUMENTS]                                build with optimisation and run `mlx bench`
   bench cpu [--json FILE] [--quick] [--filter TEXT]
                                                    the kernels of mlx-cpu against what the machine can do
+  bench ops [--json FILE] [--quick] [--filter TEXT]
+                                                   what mlx-core adds to an op, against the same loop in C
   doc                                              the documentation, warnings as errors
   ci                                               everything that has to pass before a change is merged
   doctor                                           what this machine has, what it lacks, and how to get it
@@ -48,6 +52,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match (*command, rest) {
         ("build-mlx", options) => native::build(&workspace, options),
         ("test", options) => ci::test(&workspace, options),
+        ("fuzz", options) => fuzz::run(&workspace, options),
         ("lint", []) => ci::lint(&workspace),
         ("tidy", []) => tidy::run(&workspace),
         ("bindings", []) => bindings::write(&workspace),

@@ -1024,8 +1024,8 @@ pub fn concatenate(arrays: &[&Array], axis: i32) -> Result<Array> {
     if arrays.is_empty() {
         return Err(Error::argument("concatenate", "arrays", "there are none"));
     }
-    let dims = arrays.iter().map(|array| length("concatenate", array, axis)).collect::<Result<Vec<_>>>()?;
-    if i32::try_from(dims.iter().map(|&dim| i64::from(dim)).sum::<i64>()).is_err() {
+    let dims = arrays.iter().map(|array| length("concatenate", array, axis).map(i64::from));
+    if i32::try_from(dims.sum::<Result<i64>>()?).is_err() {
         return Err(Error::shape("concatenate", "the result is longer than an axis can be"));
     }
     let arrays = VectorArray::from_arrays(arrays.iter().copied())?;

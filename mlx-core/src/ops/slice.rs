@@ -5,10 +5,11 @@ use super::gather::{Meet, bounded_starts};
 use crate::Array;
 use crate::device::stream;
 use crate::error::{Error, Result};
+use crate::few::Few;
 use crate::ffi::{Handle, call};
 
 /// A regular run of places on one axis, all of which exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) start: i32,
     pub(super) step: i32,
@@ -36,8 +37,13 @@ impl Run {
         } else {
             (place(start, highest), place(stop, lowest))
         };
-        let count =
-            if step > 0 { (stop - start + step - 1) / step } else { (stop - start + step + 1) / step };
+        let count = if step == 1 {
+            stop - start // the usual case, without a division
+        } else if step > 0 {
+            (stop - start + step - 1) / step
+        } else {
+            (stop - start + step + 1) / step
+        };
         // All of these lie between −1 and the size of the axis, or are the step that was given as an `i32`.
         match i32::try_from(count) {
             Ok(count) if count > 1 => Self {
@@ -547,7 +553,7 @@ impl Array {
         start: &[i32],
         stop: &[i32],
         strides: Option<&[i32]>,
-    ) -> Result<Vec<Run>> {
+    ) -> Result<Few<Run>> {
         let shape = self.shape();
         let lists = [("start", Some(start)), ("stop", Some(stop)), ("strides", strides)];
         for (argument, list) in lists.into_iter().filter_map(|(name, list)| Some((name, list?))) {
@@ -564,7 +570,7 @@ impl Array {
         Ok(bounds.map(|(((&a, &b), step), &size)| Run::slice(Some(a), Some(b), step, size)).collect())
     }
 
-    fn plan_axis(&self, op: &'static str, axis: i32, start: i32, stop: i32) -> Result<Vec<Run>> {
+    fn plan_axis(&self, op: &'static str, axis: i32, start: i32, stop: i32) -> Result<Few<Run>> {
         let (axis, _) = self.axis(op, axis)?;
         let run = |(i, &size)| {
             if i == axis { Run::slice(Some(start), Some(stop), 1, size) } else { Run::whole(size) }
@@ -627,7 +633,7 @@ impl Array {
 }
 
 /// Start, stop and step of each run, as MLX wants them.
-fn bounds(runs: &[Run], shape: &[i32]) -> (Vec<i32>, Vec<i32>, Vec<i32>) {
+fn bounds(runs: &[Run], shape: &[i32]) -> (Few<i32>, Few<i32>, Few<i32>) {
     (
         runs.iter().map(|run| run.start).collect(),
         runs.iter().zip(shape).map(|(run, &size)| run.stop(size)).collect(),
