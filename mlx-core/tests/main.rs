@@ -11,6 +11,7 @@ mod fast;
 mod golden;
 mod index;
 mod io;
+mod ledger;
 mod linalg;
 mod quant;
 mod random;
