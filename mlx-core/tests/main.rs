@@ -22,6 +22,7 @@ mod index;
 mod interchange;
 mod io;
 mod leaks;
+mod ledger;
 mod lent;
 mod linalg;
 mod loss;
