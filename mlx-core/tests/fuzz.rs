@@ -31,7 +31,7 @@ fn inputs_at_random_give_errors_or_values() {
             state.to_le_bytes()[3]
         };
         let input: Vec<u8> = (0..usize::from(next()) / 2).map(|_| next()).collect();
-        for (name, target) in &targets::TARGETS[1..] {
+        for (name, target) in &targets::TARGETS[2..] {
             let done = std::panic::catch_unwind(|| target(&input));
             assert!(done.is_ok(), "{name} with seed {seed}: {input:?}");
         }

@@ -698,3 +698,13 @@ fn updates_reject_what_does_not_fit() {
         assert!(error.contains(expected), "{error} for {expected}");
     }
 }
+
+#[test]
+fn no_places_of_an_axis_without_any_are_read_and_written() {
+    let a = Array::zeros(&[2, 0], Dtype::Float32).unwrap();
+    let none = Array::from_slice::<i32>(&[], &[0]).unwrap();
+    let part = a.index((.., &none)).unwrap();
+    assert_eq!(part.shape(), [2, 0]);
+    assert_eq!(a.index_update((.., &none), &part).unwrap().shape(), [2, 0]);
+    assert!(a.index_update((.., &none), &Array::zeros(&[3, 0], Dtype::Float32).unwrap()).is_err());
+}

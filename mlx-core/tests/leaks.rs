@@ -80,12 +80,12 @@ fn transforms_leave_nothing() {
     leaves_less_than("leaks::transforms_leave_nothing", 8 * MB, 5_000, || {
         let x = Array::from_slice(&[0.5f32; 4], &[4]).unwrap();
         let loss = |x: &[Array]| Ok(vec![x[0].square()?.sum_all()?]);
-        let (value, gradient) = transform::value_and_grad(loss, &[0], std::slice::from_ref(&x)).unwrap();
+        let (value, gradient) = transform::value_and_grad_by(loss, &[0], std::slice::from_ref(&x)).unwrap();
         eval(value.iter().chain(&gradient)).unwrap();
-        let compiled = transform::compile(|x| Ok(vec![(&x[0].exp()? * &x[0])?]));
+        let compiled = transform::compile(|x: &[Array]| Ok(vec![(&x[0].exp()? * &x[0])?]));
         eval(&compiled.call(std::slice::from_ref(&x)).unwrap()).unwrap();
         let fails = |_: &[Array]| Err(mlx_core::Error::Mlx { op: "test", message: "refused".to_owned() });
-        assert!(transform::value_and_grad(fails, &[0], &[x]).is_err());
+        assert!(transform::value_and_grad_by(fails, &[0], &[x]).is_err());
     });
 }
 

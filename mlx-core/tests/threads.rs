@@ -135,7 +135,7 @@ fn graphs_of_several_threads_do_not_meet() {
                     assert_eq!(sum.item::<f32>().unwrap(), expected);
                     let square = |x: &[Array]| Ok(vec![x[0].square()?.sum_all()?]);
                     let x = Array::scalar(f32::from(round)).unwrap();
-                    let (_, gradient) = transform::value_and_grad(square, &[0], &[x]).unwrap();
+                    let (_, gradient) = transform::value_and_grad_by(square, &[0], &[x]).unwrap();
                     assert_eq!(gradient[0].item::<f32>().unwrap(), 2.0 * f32::from(round));
                 }
             })
@@ -185,7 +185,7 @@ fn errors_stay_on_the_thread_that_made_them() {
                     let refused = format!("refused by {i}");
                     let text = refused.clone();
                     let fails = move |_: &[Array]| Err(Error::Mlx { op: "test", message: text.clone() });
-                    let error = transform::value_and_grad(fails, &[0], std::slice::from_ref(&a))
+                    let error = transform::value_and_grad_by(fails, &[0], std::slice::from_ref(&a))
                         .unwrap_err()
                         .to_string();
                     assert!(error.contains(&refused), "{error}");

@@ -6,6 +6,7 @@
 //! its shape says.
 
 mod indexing;
+mod npy;
 mod ops;
 mod safetensors;
 
@@ -13,8 +14,8 @@ mod safetensors;
 pub(crate) type Target = fn(&[u8]);
 
 /// The targets by name, which is also that of their folder of inputs.
-pub(crate) const TARGETS: [(&str, Target); 3] =
-    [("safetensors", safetensors::run), ("indexing", indexing::run), ("ops", ops::run)];
+pub(crate) const TARGETS: [(&str, Target); 4] =
+    [("safetensors", safetensors::run), ("npy", npy::run), ("indexing", indexing::run), ("ops", ops::run)];
 
 use mlx_core::{Array, Dtype};
 

@@ -2,7 +2,7 @@
 //! Programs: each byte is an op on the arrays that earlier ones made.
 
 use mlx_core::{
-    Array, Dtype, Result, Side, addmm, concatenate, fast, inner, kron, outer, stack, tensordot, where_,
+    Array, Dtype, Result, Scan, Side, addmm, concatenate, fast, inner, kron, outer, stack, tensordot, where_,
 };
 
 use super::{Bytes, read};
@@ -138,8 +138,8 @@ fn step(bytes: &mut Bytes<'_>, made: &[Array]) -> Result<Vec<Array>> {
         39 => one(a.argmax(bytes.int(), bytes.flag())),
         40 => one(a.logsumexp(bytes.int(), bytes.flag())),
         41 => one(a.softmax(bytes.int())),
-        42 => one(a.cumsum(bytes.int(), bytes.flag(), bytes.flag())),
-        43 => one(a.logcumsumexp(bytes.int(), bytes.flag(), bytes.flag())),
+        42 => one(a.cumsum(bytes.int(), scan(bytes))),
+        43 => one(a.logcumsumexp(bytes.int(), scan(bytes))),
         44 => one(a.sort(bytes.int())),
         45 => one(a.argsort(bytes.int())),
         46 => one(a.partition(bytes.int(), bytes.int())),
@@ -165,6 +165,10 @@ fn step(bytes: &mut Bytes<'_>, made: &[Array]) -> Result<Vec<Array>> {
         62 => created(bytes).map(|array| vec![array]),
         _ => one(a.unflatten(bytes.int(), &bytes.ints(4))),
     }
+}
+
+fn scan(bytes: &mut Bytes<'_>) -> Scan {
+    Scan { reverse: bytes.flag(), inclusive: bytes.flag() }
 }
 
 fn created(bytes: &mut Bytes<'_>) -> Result<Array> {
