@@ -297,7 +297,7 @@ impl<'a> Packed<'a> {
             };
             return Array::zeros(&self.shape, dtype.unwrap_or(own));
         }
-        if self.format.mode == QuantMode::Nvfp4 && self.weight.size() % 4 != 0 && on_cpu() {
+        if self.format.mode == QuantMode::Nvfp4 && !self.weight.size().is_multiple_of(4) && on_cpu() {
             // As in quantising: 32 values at a time.
             let (weight, scales) = (one_row_more(self.weight)?, one_row_more(self.scales)?);
             let values = Packed::new("dequantize", &weight, &scales, None, self.format)?
@@ -440,7 +440,7 @@ impl Array {
                 biases: (format.mode == QuantMode::Affine).then(parameters).transpose()?,
             });
         }
-        if format.mode == QuantMode::Nvfp4 && self.size() % 32 != 0 && on_cpu() {
+        if format.mode == QuantMode::Nvfp4 && !self.size().is_multiple_of(32) && on_cpu() {
             // The library packs 32 values at a time, which an odd number of groups does not make up.
             let packed = one_row_more(self)?.quantize_with(format, global)?;
             let weight = one_row_less(&packed.weight, batch, *rows)?;
