@@ -260,7 +260,7 @@ one! {
     /// # Examples
     /// ```
     /// # fn main() -> mlx_core::Result<()> {
-    /// use mlx_core::{Array, Dtype, fft};
+    /// use mlx_core::{Array, fft};
     /// let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[4])?;
     /// let spectrum = fft::fft(&x, &fft::Options::default())?;
     /// let back = fft::ifft(&spectrum, &fft::Options::default())?.real()?;

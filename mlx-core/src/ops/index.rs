@@ -136,7 +136,7 @@ impl<'a> From<&'a Array> for Index<'a> {
 /// use mlx_core::{Index, IndexList};
 /// assert_eq!((0, .., 2).into_indices().len(), 3);
 /// assert_eq!([1, 2].into_indices().len(), 2);
-/// assert!(matches!(7.into_indices()[..], [Index::At(7)]));
+/// assert!(matches!(7i32.into_indices()[..], [Index::At(7)]));
 /// ```
 pub trait IndexList<'a> {
     /// The indices in order.
