@@ -58,7 +58,8 @@ impl Array {
     /// ```
     pub fn vecdot(&self, other: &Array, axis: i32) -> Result<Array> {
         // SAFETY: op contract.
-        unsafe { call!(Array = mlx_vecdot(self.as_raw(), other.as_raw(), axis, stream())) }
+        let products = unsafe { call!(Array = mlx_vecdot(self.as_raw(), other.as_raw(), axis, stream())) }?;
+        sums_of(products, [self, other])
     }
 
     /// Matrix products of chosen pairs of matrices: result `i` is `self[lhs[i]] · other[rhs[i]]`, with the leading axes
@@ -346,12 +347,20 @@ pub fn tensordot(a: &Array, b: &Array, axes_a: &[i32], axes_b: &[i32]) -> Result
 /// ```
 pub fn einsum<'a>(subscripts: &str, operands: impl IntoIterator<Item = &'a Array>) -> Result<Array> {
     let subscripts = c_string("einsum", "subscripts", subscripts)?;
-    // Reductions never return from some empty arrays that are not in row-major order.
-    let fresh = |x: &Array| if x.size() > 0 { Ok(x.clone()) } else { Array::zeros(x.shape(), x.dtype()) };
-    let operands = operands.into_iter().map(fresh).collect::<Result<Vec<_>>>()?;
-    let operands = VectorArray::from_arrays(&operands)?;
+    let operands: Vec<&Array> = operands.into_iter().collect();
+    let list = VectorArray::from_arrays(operands.iter().copied())?;
     // SAFETY: op contract.
-    unsafe { call!(Array = mlx_einsum(subscripts.as_ptr(), operands.as_raw(), stream())) }
+    let result = unsafe { call!(Array = mlx_einsum(subscripts.as_ptr(), list.as_raw(), stream())) }?;
+    sums_of(result, operands)
+}
+
+/// What sums of products of `operands` are: `result`, unless an operand has no elements. Then they are zeros, and `result`
+/// told their shape: the processor's reductions never return from some empty arrays that are not in row-major order.
+fn sums_of<'a>(result: Array, operands: impl IntoIterator<Item = &'a Array>) -> Result<Array> {
+    match operands.into_iter().any(|operand| operand.size() == 0) {
+        true => Array::zeros(result.shape(), result.dtype()),
+        false => Ok(result),
+    }
 }
 
 impl Array {
