@@ -242,6 +242,7 @@ pub(crate) fn aside<R>(body: impl FnOnce() -> R) -> R {
     let parked = PARKED.try_with(RefCell::take).ok().flatten();
     let last = LAST.try_with(RefCell::take).ok().flatten();
     let result = body();
+    LEFT.set(true);
     let _ = PARKED.try_with(|slot| slot.replace(parked));
     let _ = LAST.try_with(|slot| slot.replace(last));
     result
