@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Long topics, an article each. The examples in them run with the tests.
 
+#[allow(unused_imports, reason = "the articles link to them")]
+use crate::*;
+
 #[doc = include_str!("../../docs/indexing.md")]
 pub mod indexing {}
 

@@ -9,8 +9,11 @@ mod cumulative;
 mod gather;
 mod graph;
 mod index;
+mod join;
 mod linalg;
 pub(crate) mod node;
+mod pad;
+mod qqmm;
 mod quant;
 mod reduce;
 mod shape;
@@ -24,13 +27,13 @@ pub use cumulative::Scan;
 pub(crate) use gather::dtype_range;
 pub use graph::depends;
 pub use index::{Ellipsis, Index, IndexList, NewAxis, step};
+pub use join::{Indexing, broadcast_arrays, concatenate, concatenate_flat, meshgrid, stack};
 pub(crate) use linalg::class_indices;
 pub use linalg::{BlockMasks, addmm, block_masked_mm, einsum, inner, kron, outer, segmented_mm, tensordot};
+pub use pad::Padding;
+pub use qqmm::{GlobalScales, QqmmWeight};
 pub(crate) use quant::packed_width;
-pub use quant::{
-    GlobalScales, QqmmWeight, QuantMode, Quantization, Quantized, dequantize, dequantize_scaled,
-};
-pub use shape::{Indexing, Padding, broadcast_arrays, concatenate, concatenate_flat, meshgrid, stack};
+pub use quant::{QuantMode, Quantization, Quantized, dequantize, dequantize_scaled};
 pub use sort::Side;
 
 use crate::Array;

@@ -4,158 +4,18 @@
 //! A [`Key`] gives the same numbers each time it is used: split it, and use each part once. There is no hidden state, so a result
 //! depends on its key alone and not on the thread or on what was drawn before; only [`Key::fresh`] has a memory.
 
+mod key;
+mod param;
+
 use crate::array::element_count;
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
 use crate::{Array, Dtype};
 
-/// What a draw depends on; cheap to clone, like an [`Array`].
-#[derive(Clone, Debug)]
-pub struct Key(Array);
-
-impl Key {
-    /// The key of a seed.
-    ///
-    /// - source: `mlx_random_key`
-    ///
-    /// # Errors
-    /// [`Error::Mlx`] when memory is exhausted.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> mlx_core::Result<()> {
-    /// use mlx_core::{Dtype, random};
-    /// let (first, second) = random::Key::new(7)?.split()?;
-    /// let a = random::uniform(0.0, 1.0, &[4], Dtype::Float32, &first)?;
-    /// let b = random::uniform(0.0, 1.0, &[4], Dtype::Float32, &second)?;
-    /// assert_ne!(a.to_vec::<f32>()?, b.to_vec::<f32>()?);
-    /// # Ok(()) }
-    /// ```
-    pub fn new(seed: u64) -> Result<Self> {
-        // SAFETY: op contract.
-        unsafe { call!(Array = mlx_random_key(seed)) }.map(Self)
-    }
-
-    /// A key from its two words, as [`Key::as_array`] gives them.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when the array is not uint32 of shape `[2]`.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> mlx_core::Result<()> {
-    /// use mlx_core::random::Key;
-    /// let key = Key::new(7)?;
-    /// let same = Key::from_array(key.as_array().clone())?;
-    /// assert_eq!(same.as_array().to_vec::<u32>()?, [0, 7]);
-    /// # Ok(()) }
-    /// ```
-    pub fn from_array(words: Array) -> Result<Self> {
-        if words.dtype() != Dtype::Uint32 || words.shape() != [2] {
-            return Err(Error::argument(
-                "key",
-                "words",
-                format!("expected uint32 of shape [2], found {words:?}"),
-            ));
-        }
-        Ok(Self(words))
-    }
-
-    /// The two words of this key, uint32 of shape `[2]`.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> mlx_core::Result<()> {
-    /// let key = mlx_core::random::Key::new(1 << 32)?;
-    /// assert_eq!(key.as_array().to_vec::<u32>()?, [1, 0]);
-    /// # Ok(()) }
-    /// ```
-    pub fn as_array(&self) -> &Array {
-        &self.0
-    }
-
-    /// Two keys, independent of each other and of this one, which should not be used again.
-    ///
-    /// - source: `mlx_random_split`
-    ///
-    /// # Errors
-    /// [`Error::Mlx`] when memory is exhausted.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> mlx_core::Result<()> {
-    /// use mlx_core::{Dtype, random};
-    /// let (now, later) = random::Key::new(0)?.split()?;
-    /// let weights = random::normal(&[2, 2], Dtype::Float32, 0.0, 0.02, &now)?;
-    /// let more = random::normal(&[2, 2], Dtype::Float32, 0.0, 0.02, &later)?;
-    /// assert_ne!(weights.to_vec::<f32>()?, more.to_vec::<f32>()?);
-    /// # Ok(()) }
-    /// ```
-    pub fn split(&self) -> Result<(Self, Self)> {
-        // SAFETY: op contract.
-        unsafe { call!((Array, Array) = mlx_random_split(self.0.as_raw(), stream())) }
-            .map(|(a, b)| (Self(a), Self(b)))
-    }
-
-    /// `n` keys, independent of each other and of this one, which should not be used again.
-    ///
-    /// - source: `mlx_random_split_num`
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when `n` does not fit an `i32`.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> mlx_core::Result<()> {
-    /// let keys = mlx_core::random::Key::new(0)?.split_n(3)?;
-    /// assert_eq!(keys.len(), 3);
-    /// # Ok(()) }
-    /// ```
-    pub fn split_n(&self, n: usize) -> Result<Vec<Self>> {
-        // Two words a key.
-        let count = i32::try_from(n)
-            .ok()
-            .filter(|count| count.checked_mul(2).is_some())
-            .ok_or_else(|| Error::argument("split_n", "n", format!("{n} keys are too many")))?;
-        if count == 0 {
-            return Ok(vec![]);
-        }
-        // SAFETY: op contract.
-        let keys = unsafe { call!(Array = mlx_random_split_num(self.0.as_raw(), count, stream())) }?;
-        (0..count).map(|i| keys.index((i,)).map(Self)).collect()
-    }
-
-    /// The next key of the thread's own sequence, which [`seed`] begins anew. For when no key is at hand: what is drawn
-    /// then depends on everything that the thread drew before.
-    ///
-    /// A thread that was given no seed begins with one made of the time, and threads that begin together may have the same.
-    ///
-    /// - source: `mlx_random_bits` without a key
-    ///
-    /// # Errors
-    /// [`Error::Mlx`] when memory is exhausted.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> mlx_core::Result<()> {
-    /// use mlx_core::random::{self, Key};
-    /// random::seed(3)?;
-    /// let (first, second) = (Key::fresh()?, Key::fresh()?);
-    /// assert_ne!(first.as_array().to_vec::<u32>()?, second.as_array().to_vec::<u32>()?);
-    /// random::seed(3)?;
-    /// assert_eq!(Key::fresh()?.as_array().to_vec::<u32>()?, first.as_array().to_vec::<u32>()?);
-    /// # Ok(()) }
-    /// ```
-    pub fn fresh() -> Result<Self> {
-        let shape = [2];
-        // SAFETY: op contract. An empty key stands for the thread's sequence.
-        unsafe {
-            call!(Array = mlx_random_bits(shape.as_ptr(), shape.len(), 4, crate::ops::opt(None), stream()))
-        }
-        .map(Self)
-    }
-}
+pub use key::Key;
+use param::broadcasts;
+pub use param::{IntParam, Param};
 
 /// Begins the thread's own sequence of keys anew; see [`Key::fresh`]. Nothing else depends on it.
 ///
@@ -177,89 +37,6 @@ impl Key {
 pub fn seed(seed: u64) -> Result<()> {
     // SAFETY: op contract.
     unsafe { call!(mlx_random_seed(seed)) }
-}
-
-/// A parameter of a distribution: one number for all draws, or an array of numbers that broadcasts to them.
-///
-/// Functions take anything that becomes one: an `f32`, or an `&Array`.
-#[derive(Clone, Copy, Debug)]
-pub enum Param<'a> {
-    /// The same for all.
-    Value(f32),
-    /// Of any real dtype.
-    Array(&'a Array),
-}
-
-impl From<f32> for Param<'_> {
-    fn from(value: f32) -> Self {
-        Self::Value(value)
-    }
-}
-
-impl<'a> From<&'a Array> for Param<'a> {
-    fn from(array: &'a Array) -> Self {
-        Self::Array(array)
-    }
-}
-
-impl Param<'_> {
-    fn to_array(self, op: &'static str, argument: &'static str, shape: &[i32]) -> Result<Array> {
-        match self {
-            Self::Value(value) => Array::scalar(value),
-            Self::Array(array) if array.dtype() == Dtype::Complex64 => {
-                Err(Error::argument(op, argument, "expected real numbers, found complex64"))
-            }
-            Self::Array(array) => spread(op, argument, array, shape).map(|()| array.clone()),
-        }
-    }
-}
-
-/// A bound of [`randint`]: one integer for all draws, or an array of integers that broadcasts to them.
-///
-/// The function takes anything that becomes one: an `i32`, or an `&Array`.
-#[derive(Clone, Copy, Debug)]
-pub enum IntParam<'a> {
-    /// The same for all.
-    Value(i32),
-    /// Of any integer dtype.
-    Array(&'a Array),
-}
-
-impl From<i32> for IntParam<'_> {
-    fn from(value: i32) -> Self {
-        Self::Value(value)
-    }
-}
-
-impl<'a> From<&'a Array> for IntParam<'a> {
-    fn from(array: &'a Array) -> Self {
-        Self::Array(array)
-    }
-}
-
-impl IntParam<'_> {
-    fn to_array(self, op: &'static str, argument: &'static str, shape: &[i32]) -> Result<Array> {
-        match self {
-            Self::Value(value) => Array::scalar(value),
-            Self::Array(array) if !array.dtype().is_integer() => {
-                Err(Error::argument(op, argument, format!("expected integers, found {}", array.dtype())))
-            }
-            Self::Array(array) => spread(op, argument, array, shape).map(|()| array.clone()),
-        }
-    }
-}
-
-/// Whether a shape broadcasts to another one.
-fn broadcasts(from: &[i32], to: &[i32]) -> bool {
-    from.len() <= to.len() && from.iter().rev().zip(to.iter().rev()).all(|(&a, &b)| a == b || a == 1)
-}
-
-/// Checks that a parameter broadcasts to the draws.
-fn spread(op: &'static str, argument: &'static str, array: &Array, shape: &[i32]) -> Result<()> {
-    if broadcasts(array.shape(), shape) {
-        return Ok(());
-    }
-    Err(Error::argument(op, argument, format!("shape {:?} does not broadcast to {shape:?}", array.shape())))
 }
 
 /// Checks a shape, and a dtype that must be one that MLX draws in.
