@@ -456,10 +456,10 @@ impl CudaKernel {
     ///
     /// # Errors
     /// [`Error::Argument`] when a name is no identifier or is given twice, there is no output, a text holds a NUL byte, or the
-    /// shared memory is negative. Where the library has no CUDA, [`CudaKernel::launch`] says so.
+    /// shared memory is negative; [`Error::Mlx`] where the library has no CUDA.
     ///
     /// # Examples
-    /// ```
+    /// ```no_run
     /// use mlx_core::fast::{CudaKernel, CudaSource};
     /// let kernel = CudaKernel::new(&CudaSource {
     ///     name: "double_it",
