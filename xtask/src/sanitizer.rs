@@ -11,6 +11,9 @@ use anyhow::{Result, bail};
 
 use crate::workspace::{Workspace, run};
 
+/// Freed memory is kept back to find its use, but not so much that a bound on memory means nothing.
+const WATCH: &str = "quarantine_size_mb=32:allocator_may_return_null=1";
+
 /// Runs the unit tests and the tests of public behaviour; `options` go to `cargo test`.
 ///
 /// # Errors
@@ -21,6 +24,10 @@ pub fn test(workspace: &Workspace, name: &str, options: &[&str]) -> Result<()> {
     }
     let mut command = nightly(workspace, "asan")?;
     command.args(["test", "--package", "mlx-core", "--lib", "--test", "main", "--target", &workspace.host]);
+    // Through the native library, which has no frame pointers, only the slow way finds who allocated what leaked.
+    command.env("ASAN_OPTIONS", format!("{WATCH}:detect_leaks=1:fast_unwind_on_malloc=0"));
+    let suppressions = workspace.root.join("mlx-core/fuzz/leaks.txt");
+    command.env("LSAN_OPTIONS", format!("suppressions={}:print_suppressions=0", suppressions.display()));
     run(command.args(options).env("RUSTFLAGS", "-Zsanitizer=address"))
 }
 
@@ -31,13 +38,10 @@ pub fn test(workspace: &Workspace, name: &str, options: &[&str]) -> Result<()> {
 /// When there is no native library and it cannot be built.
 pub(crate) fn nightly(workspace: &Workspace, folder: &str) -> Result<Command> {
     let prefix = mlx_build::find_or_build(&workspace.request(None)?, &mut |line| eprintln!("{line}"))?;
-    let suppressions = workspace.root.join("mlx-core/fuzz/leaks.txt");
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", "cargo"]).current_dir(&workspace.root);
     command.env("CARGO_TARGET_DIR", workspace.target_dir.join(folder)).env("MLX_PREFIX", prefix.root());
-    // Freed memory is kept back to find its use; a test of growing memory needs to know how much at most.
-    command.env("ASAN_OPTIONS", "detect_leaks=1:quarantine_size_mb=32:allocator_may_return_null=1");
-    command.env("LSAN_OPTIONS", format!("suppressions={}:print_suppressions=0", suppressions.display()));
+    command.env("ASAN_OPTIONS", format!("{WATCH}:detect_leaks=0"));
     for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "RUSTDOC"] {
         command.env_remove(variable);
     }
