@@ -187,7 +187,7 @@ impl Config {
 }
 
 /// Grouped-query attention with a norm on each query and key head.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attention {
     q_proj: Linear,
     k_proj: Linear,
@@ -242,7 +242,7 @@ impl Attention {
 }
 
 /// Attention and feed-forward layer, each between two norms and beside the residual stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Block {
     self_attn: Attention,
     mlp: GatedMlp,
@@ -297,8 +297,8 @@ impl Decoder {
         let x = self.embed_tokens.forward(ids)?.astype(dtype_of(&self.norm))?;
         // The scale is rounded to the dtype of the weights, as transformers does it.
         let mut x = (&x * &x.scalar_like(f64::from(self.embed_tokens.dim()).sqrt())?)?;
-        for (layer, cache) in self.layers.iter().zip(cache.layers_mut()) {
-            x = layer.forward(&x, &pass, cache)?;
+        for (number, (layer, cache)) in self.layers.iter().zip(cache.layers_mut()).enumerate() {
+            x = pass.block(number, layer, &x, cache, Block::forward)?;
         }
         Ok(self.norm.forward(&x)?)
     }

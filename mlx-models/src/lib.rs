@@ -26,6 +26,7 @@
 #![doc = include_str!("../../docs/checkpoints.md")]
 #![forbid(unsafe_code)]
 
+pub mod adapter;
 mod architecture;
 pub mod cache;
 mod classify;
@@ -45,6 +46,7 @@ mod session;
 mod sizes;
 mod stop;
 
+pub use adapter::AdapterFormat;
 pub use architecture::{ARCHITECTURES, Architecture};
 pub use cache::Cache;
 pub use classify::{Classification, Score};

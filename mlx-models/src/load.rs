@@ -233,6 +233,22 @@ impl Model {
         self.network.as_ref()
     }
 
+    /// The network, for changing its parameters.
+    pub fn network_mut(&mut self) -> &mut dyn CausalLm {
+        self.network.as_mut()
+    }
+
+    pub(crate) fn architecture_entry(&self) -> &'static Architecture {
+        self.architecture
+    }
+
+    /// Notes that these layers are no longer packed.
+    pub(crate) fn mark_dense(&mut self, layers: Vec<String>) {
+        if let Some(quantization) = &mut self.quantization {
+            quantization.layers.extend(layers.into_iter().map(|layer| (layer, None)));
+        }
+    }
+
     /// The tokenizer, where the checkpoint has one.
     #[must_use]
     pub fn tokenizer(&self) -> Option<&Tokenizer> {

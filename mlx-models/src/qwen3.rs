@@ -127,7 +127,7 @@ impl Config {
 }
 
 /// Grouped-query attention.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attention {
     q_proj: Linear,
     k_proj: Linear,
@@ -176,7 +176,7 @@ impl Attention {
 }
 
 /// Attention and feed-forward layer, each behind a norm and beside the residual stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Block {
     self_attn: Attention,
     mlp: GatedMlp,
@@ -206,8 +206,8 @@ impl Decoder {
     fn forward(&self, ids: &Array, cache: &mut Cache) -> Result<Array> {
         let pass = cache.pass(ids.dim(1)?)?;
         let mut x = self.embed_tokens.forward(ids)?.astype(dtype_of(&self.norm))?;
-        for (layer, cache) in self.layers.iter().zip(cache.layers_mut()) {
-            x = layer.forward(&x, &pass, cache)?;
+        for (number, (layer, cache)) in self.layers.iter().zip(cache.layers_mut()).enumerate() {
+            x = pass.block(number, layer, &x, cache, Block::forward)?;
         }
         Ok(self.norm.forward(&x)?)
     }

@@ -8,6 +8,7 @@
     reason = "a test that fails says so by panicking"
 )]
 
+mod adapter;
 mod bad_input;
 mod cache;
 mod classify;

@@ -105,6 +105,17 @@ impl Heads<'_> {
         let (k, v) = buffer.append(&k, &split_heads(v, self.keys)?, at, first)?; // [B, K, S, E]
         merge_heads(&attend(&q, &k, &v, self.scale, mask)?)
     }
+
+    /// Attention of the tokens of whole texts, of which the longest is known to have `text` tokens: [`attend`](Self::attend)
+    /// without a buffer.
+    ///
+    /// # Errors
+    /// As [`attend`](Self::attend).
+    pub fn attend_whole(&self, q: &Array, k: &Array, v: &Array, text: i32, mask: Mask<'_>) -> Result<Array> {
+        let q = self.rope.heads(q, self.queries, self.q_norm, 0, text)?; // [B, H, L, E]
+        let k = self.rope.heads(k, self.keys, self.k_norm, 0, text)?; // [B, K, L, E]
+        merge_heads(&attend(&q, &k, &split_heads(v, self.keys)?, self.scale, mask)?)
+    }
 }
 
 /// `softmax(scale · q · kᵀ + mask) · v`, the softmax in float32, in the dtype of `q`.

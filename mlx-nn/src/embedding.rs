@@ -4,6 +4,7 @@
 use mlx_core::fast::Projection;
 use mlx_core::{Array, Quantization};
 
+use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::matrix::Matrix;
 use crate::module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
@@ -84,6 +85,12 @@ impl Embedding {
     #[must_use]
     pub fn count(&self) -> usize {
         self.matrix.count()
+    }
+
+    /// What changes it, if anything does.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.matrix.adapter()
     }
 
     pub(crate) fn matrix_mut(&mut self) -> &mut Matrix {

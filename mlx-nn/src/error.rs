@@ -61,6 +61,16 @@ impl Error {
         Self::Config { key, message: message.into() }
     }
 
+    /// What is wrong with a hyper-parameter, said of the layer that has it.
+    pub(crate) fn in_layer(self, path: &str) -> Self {
+        match self {
+            Self::Config { key, message } => {
+                Self::Layer { path: path.to_owned(), message: format!("{key}: {message}") }
+            }
+            other => other,
+        }
+    }
+
     /// An input of the wrong shape.
     pub(crate) fn input(layer: &'static str, expected: impl Into<String>, found: &[i32]) -> Self {
         Self::Input { layer, expected: expected.into(), found: found.to_vec() }

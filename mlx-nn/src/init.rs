@@ -4,7 +4,7 @@
 use mlx_core::random::{self, Key};
 use mlx_core::{Array, Dtype};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::module::{LayerMut, Module, ParamPath, VisitorMut};
 use crate::params;
 
@@ -62,11 +62,6 @@ impl VisitorMut for Draw {
                 embedding.matrix_mut().replace(table)
             }
         };
-        drawn.map_err(|error| match error {
-            Error::Config { key, message } => {
-                Error::Layer { path: path.to_owned(), message: format!("{key}: {message}") }
-            }
-            other => other,
-        })
+        drawn.map_err(|error| error.in_layer(path))
     }
 }

@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 pub mod activation;
+pub mod adapter;
 pub mod attention;
 pub mod init;
 pub mod loss;
@@ -52,6 +53,7 @@ pub mod params;
 mod constant;
 mod embedding;
 mod error;
+mod grad;
 mod linear;
 mod matrix;
 mod mlp;
@@ -62,6 +64,7 @@ mod rope;
 pub use activation::Activation;
 pub use embedding::Embedding;
 pub use error::{Error, Misfit, Result, WeightErrors};
+pub use grad::{checkpoint, value_and_grad};
 pub use linear::{Linear, project};
 pub use mlp::GatedMlp;
 pub use mlx_core::fast::Operand;

@@ -4,6 +4,7 @@
 use mlx_core::fast::{self, Activation, Operand, Projection};
 use mlx_core::{Array, Dtype, Quantization};
 
+use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
@@ -128,6 +129,17 @@ impl Linear {
         self.matrix.count() + self.bias.as_ref().map_or(0, Array::size)
     }
 
+    /// What changes it, if anything does.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.matrix.adapter()
+    }
+
+    /// Whether a pass has to see to an adapter.
+    pub(crate) fn is_adapted(&self) -> bool {
+        self.matrix.active().is_some()
+    }
+
     pub(crate) fn matrix_mut(&mut self) -> &mut Matrix {
         &mut self.matrix
     }
@@ -148,8 +160,21 @@ pub fn project<'a, const N: usize>(x: impl Into<Operand<'a>>, layers: [&'a Linea
     for layer in layers {
         layer.matrix.check("linear", x.x)?;
     }
-    let projections = layers
-        .map(|layer| Projection { bias: layer.bias.as_ref(), ..Projection::new(layer.matrix.weight()) });
+    let projections = layers.map(|layer| layer.projection(None, None));
+    if layers.iter().any(|layer| layer.is_adapted()) {
+        // Those without an adapter still share a pass.
+        let x = x.to_array()?;
+        let plain: Vec<_> =
+            layers.iter().zip(projections).filter(|(layer, _)| !layer.is_adapted()).map(|(_, p)| p).collect();
+        let mut plain = fast::project(&x, &plain)?.into_iter();
+        let missing = || Error::config("project", "a result is missing");
+        let results = layers.iter().zip(projections).map(|(layer, projection)| match layer.matrix.active() {
+            Some(adapter) => layer.matrix.adapted(adapter, &x, projection),
+            None => plain.next().ok_or_else(missing),
+        });
+        let results: Vec<Array> = results.collect::<Result<_>>()?;
+        return <[Array; N]>::try_from(results).map_err(|_| missing());
+    }
     let results = fast::project(x, &projections)?;
     <[Array; N]>::try_from(results).map_err(|_| Error::config("project", "a result is missing"))
 }

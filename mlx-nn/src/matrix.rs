@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A weight matrix, dense or packed: what projections and embeddings have in common.
 
-use mlx_core::fast::{Operand, Projection, Weight};
+use mlx_core::fast::{self, Operand, Projection, Weight};
 use mlx_core::{Array, Dtype, QuantMode, Quantization, dequantize};
 
 use crate::Module;
+use crate::adapter::Adapter;
 use crate::error::{Error, Result, positive};
 use crate::module::{ParamPath, Visitor, VisitorMut};
 
-/// `[rows, columns]`, packed along the columns where it is quantised.
+/// `[rows, columns]`, packed along the columns where it is quantised, and perhaps with an adapter.
 #[derive(Clone, Debug)]
 pub(crate) struct Matrix {
     rows: i32,
     columns: i32,
     storage: Storage,
+    adapter: Option<Box<Adapter>>,
+    /// While the adapter is merged: the values without it.
+    unmerged: Option<Storage>,
 }
 
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ impl Matrix {
     ) -> Result<Self> {
         let (rows, columns) = (positive(row_key, rows)?, positive(column_key, columns)?);
         let weight = Array::zeros(&[rows, columns], Dtype::Float32)?;
-        Ok(Self { rows, columns, storage: Storage::Dense { weight } })
+        Ok(Self { rows, columns, storage: Storage::Dense { weight }, adapter: None, unmerged: None })
     }
 
     pub(crate) fn rows(&self) -> i32 {
@@ -43,10 +47,11 @@ impl Matrix {
         self.columns
     }
 
-    /// How many numbers it stands for.
+    /// How many numbers it stands for, with those of its adapter.
     pub(crate) fn count(&self) -> usize {
         // Both are at least 1.
-        self.rows.unsigned_abs() as usize * self.columns.unsigned_abs() as usize
+        let own = self.rows.unsigned_abs() as usize * self.columns.unsigned_abs() as usize;
+        own + self.adapter.as_ref().map_or(0, |adapter| adapter.count())
     }
 
     pub(crate) fn quantization(&self) -> Option<Quantization> {
@@ -54,6 +59,72 @@ impl Matrix {
             Storage::Dense { .. } => None,
             Storage::Packed { settings, .. } => Some(*settings),
         }
+    }
+
+    /// The values, `[rows, columns]`, unpacked where they are packed. Lazy.
+    pub(crate) fn dense(&self) -> Result<Array> {
+        match &self.storage {
+            Storage::Dense { weight } => Ok(weight.clone()),
+            Storage::Packed { weight, scales, biases, settings } => {
+                Ok(dequantize(weight, scales, biases.as_ref(), *settings, None)?)
+            }
+        }
+    }
+
+    pub(crate) fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_deref()
+    }
+
+    pub(crate) fn adapter_mut(&mut self) -> Option<&mut Adapter> {
+        self.adapter.as_deref_mut()
+    }
+
+    /// The adapter where passes have to see to it: it is there and not merged.
+    pub(crate) fn active(&self) -> Option<&Adapter> {
+        if self.unmerged.is_some() { None } else { self.adapter() }
+    }
+
+    pub(crate) fn attach(&mut self, adapter: Adapter) -> Result<()> {
+        if self.adapter.is_some() {
+            return Err(Error::config("adapter", "there is one already"));
+        }
+        self.adapter = Some(Box::new(adapter));
+        Ok(())
+    }
+
+    pub(crate) fn detach(&mut self) {
+        self.unmerge();
+        self.adapter = None;
+    }
+
+    pub(crate) fn merge(&mut self) -> Result<()> {
+        let Some(adapter) = self.active() else { return Ok(()) };
+        let merged = adapter.apply(self)?;
+        let before = self.storage.clone();
+        self.replace(merged)?;
+        self.unmerged = Some(before);
+        Ok(())
+    }
+
+    pub(crate) fn unmerge(&mut self) {
+        if let Some(before) = self.unmerged.take() {
+            self.storage = before;
+        }
+    }
+
+    pub(crate) fn fuse(&mut self, dequantize: bool) -> Result<()> {
+        // From the values without the adapter, so that they are not packed twice.
+        self.unmerge();
+        if let Some(adapter) = self.adapter() {
+            let weight = adapter.apply(self)?;
+            if dequantize {
+                self.storage = Storage::Dense { weight };
+            } else {
+                self.replace(weight)?;
+            }
+        }
+        self.adapter = None;
+        Ok(())
     }
 
     /// Takes new values; a packed matrix packs them as it was.
@@ -162,19 +233,46 @@ impl Matrix {
     ) -> Result<Array> {
         let x = x.into();
         self.check(layer, x.x)?;
-        only(mlx_core::fast::project(x, &[with(Projection::new(self.weight()))])?)
+        let projection = with(Projection::new(self.weight()));
+        match self.active() {
+            None => only(fast::project(x, &[projection])?),
+            Some(adapter) => self.adapted(adapter, &x.to_array()?, projection),
+        }
+    }
+
+    /// [`project`](Self::project) through an adapter.
+    pub(crate) fn adapted(&self, adapter: &Adapter, x: &Array, projection: Projection<'_>) -> Result<Array> {
+        let Projection { weight, bias, norm, add, wide, .. } = projection;
+        let dtype = if wide { Dtype::Float32 } else { x.dtype() };
+        let update = adapter.update(x)?.astype(dtype)?;
+        // Added before the product is rounded.
+        let base = Projection { add: Some(&update), wide, ..Projection::new(weight) };
+        let mut y = only(fast::project(x, &[base])?)?;
+        if let Some(factor) = adapter.factor(self)? {
+            y = (&y * &like(factor, &y)?)?;
+        }
+        if let Some(bias) = bias {
+            y = like((&y + bias)?, &y)?;
+        }
+        Ok(match (norm, add) {
+            (None, None) => y,
+            (None, Some(add)) => (&y + add)?,
+            (Some(norm), None) => fast::norm(&y, &norm)?,
+            (Some(norm), Some(add)) => fast::norm_add(add, &y, &norm)?,
+        })
     }
 
     /// The rows that `ids` name, `[..]` → `[.., columns]`. Of a packed matrix only these are unpacked.
     pub(crate) fn take(&self, ids: &Array) -> Result<Array> {
-        match &self.storage {
-            Storage::Dense { weight } => Ok(weight.take(ids, 0)?),
+        let rows = match &self.storage {
+            Storage::Dense { weight } => weight.take(ids, 0)?,
             Storage::Packed { weight, scales, biases, settings } => {
                 let biases = biases.as_ref().map(|biases| biases.take(ids, 0)).transpose()?;
                 let (weight, scales) = (weight.take(ids, 0)?, scales.take(ids, 0)?);
-                Ok(dequantize(&weight, &scales, biases.as_ref(), *settings, None)?)
+                dequantize(&weight, &scales, biases.as_ref(), *settings, None)?
             }
-        }
+        };
+        self.active().map_or(Ok(rows.clone()), |adapter| adapter.lookup(ids, rows))
     }
 }
 
@@ -188,16 +286,23 @@ impl Module for Matrix {
                 path.within("biases", |path| biases.visit(path, visitor));
             }
         }
+        if let Some(adapter) = &self.adapter {
+            adapter.visit(path, visitor);
+        }
     }
 
     fn visit_mut(&mut self, path: &mut ParamPath, visitor: &mut dyn VisitorMut) -> Result<()> {
         match &mut self.storage {
-            Storage::Dense { weight } => path.within("weight", |path| weight.visit_mut(path, visitor)),
+            Storage::Dense { weight } => path.within("weight", |path| weight.visit_mut(path, visitor))?,
             Storage::Packed { weight, scales, biases, .. } => {
                 path.within("weight", |path| weight.visit_mut(path, visitor))?;
                 path.within("scales", |path| scales.visit_mut(path, visitor))?;
-                path.within("biases", |path| biases.visit_mut(path, visitor))
+                path.within("biases", |path| biases.visit_mut(path, visitor))?;
             }
+        }
+        match &mut self.adapter {
+            Some(adapter) => adapter.visit_mut(path, visitor),
+            None => Ok(()),
         }
     }
 }

@@ -6,7 +6,7 @@ use mlx_core::fast::{self, Operand};
 
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::linear::Linear;
+use crate::linear::{Linear, project};
 use crate::module;
 use crate::norm::RmsNorm;
 
@@ -64,6 +64,14 @@ impl GatedMlp {
         residual: Option<&'a Array>,
     ) -> Result<Array> {
         self.gate_proj.check(x.x)?;
+        if [&self.gate_proj, &self.up_proj, &self.down_proj].into_iter().any(Linear::is_adapted) {
+            let [gate, up] = project(x, [&self.gate_proj, &self.up_proj])?;
+            let inner = fast::gated(self.activation.into(), &gate, &up)?;
+            return match residual {
+                Some(residual) => self.down_proj.forward_add(&inner, norm, residual),
+                None => self.down_proj.forward(&inner),
+            };
+        }
         let inner = self.gate_proj.gated(self.activation.into(), &self.up_proj);
         Ok(fast::chain(x, &inner, &self.down_proj.projection(norm, residual))?)
     }

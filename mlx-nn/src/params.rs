@@ -57,11 +57,16 @@ pub fn nbytes<M: Module + ?Sized>(module: &M) -> usize {
 ///
 /// # Errors
 /// [`Error::Weights`] with every culprit; the module is then as it was.
-pub fn load<M: Module + ?Sized>(module: &mut M, mut weights: BTreeMap<String, Array>) -> Result<()> {
+pub fn load<M: Module + ?Sized>(module: &mut M, weights: BTreeMap<String, Array>) -> Result<()> {
     let errors = differences(module, &weights);
     if !errors.is_empty() {
         return Err(Error::Weights(errors));
     }
+    put(module, weights)
+}
+
+/// Puts weights that fit in the place of parameters.
+fn put<M: Module + ?Sized>(module: &mut M, mut weights: BTreeMap<String, Array>) -> Result<()> {
     struct Swap<'w>(&'w mut BTreeMap<String, Array>);
     impl VisitorMut for Swap<'_> {
         fn parameter(&mut self, path: &str, value: &mut Array) -> Result<()> {
@@ -72,6 +77,34 @@ pub fn load<M: Module + ?Sized>(module: &mut M, mut weights: BTreeMap<String, Ar
         }
     }
     module.visit_mut(&mut ParamPath::new(), &mut Swap(&mut weights))
+}
+
+/// Puts `weights` in the place of some of the parameters, by path, as [`load`] does; all others stay as they are.
+///
+/// # Errors
+/// [`Error::Weights`] with every weight that has no place or does not fit; the module is then as it was.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_nn::Result<()> {
+/// use std::collections::BTreeMap;
+///
+/// use mlx_core::{Array, Dtype};
+/// use mlx_nn::{Linear, params};
+///
+/// let mut layer = Linear::new(2, 1, true)?;
+/// let bias = Array::ones(&[1], Dtype::Float32)?;
+/// params::load_some(&mut layer, BTreeMap::from([("bias".to_owned(), bias)]))?;
+/// assert_eq!(layer.forward(&Array::ones(&[1, 2], Dtype::Float32)?)?.item::<f32>()?, 1.0);
+/// # Ok(()) }
+/// ```
+pub fn load_some<M: Module + ?Sized>(module: &mut M, weights: BTreeMap<String, Array>) -> Result<()> {
+    let mut errors = differences(module, &weights);
+    errors.missing.clear();
+    if !errors.is_empty() {
+        return Err(Error::Weights(errors));
+    }
+    put(module, weights)
 }
 
 /// What [`load`] would complain about.
@@ -180,11 +213,6 @@ impl<F: FnMut(&str) -> Option<Quantization>> VisitorMut for Quantise<F> {
             true => matrix.quantize(settings),
             false => matrix.pack_empty(settings),
         };
-        done.map_err(|error| match error {
-            Error::Config { key, message } => {
-                Error::Layer { path: path.to_owned(), message: format!("{key}: {message}") }
-            }
-            other => other,
-        })
+        done.map_err(|error| error.in_layer(path))
     }
 }

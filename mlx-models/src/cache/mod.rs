@@ -10,13 +10,19 @@
 
 mod full;
 mod rotating;
+mod whole;
 
 pub use full::FullCache;
 pub use rotating::RotatingCache;
+pub use whole::WholeTexts;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use mlx_core::fast::{KvBuffer, Mask};
 use mlx_core::{Array, Dtype};
 use mlx_nn::attention::{Heads, Place};
+use mlx_nn::{Module, checkpoint};
 
 use crate::config::LayerKind;
 use crate::error::{Error, Result};
@@ -32,6 +38,8 @@ pub enum KvCache {
     Full(FullCache),
     /// The last window's worth of tokens.
     Rotating(RotatingCache),
+    /// None at all: every text is seen whole, as in training.
+    Whole(WholeTexts),
 }
 
 impl KvCache {
@@ -55,6 +63,7 @@ impl KvCache {
         match self {
             Self::Full(cache) => cache.offset(),
             Self::Rotating(cache) => cache.offset(),
+            Self::Whole(_) => 0,
         }
     }
 
@@ -67,6 +76,7 @@ impl KvCache {
         match self {
             Self::Full(cache) => cache.append(keys, values),
             Self::Rotating(cache) => cache.append(keys, values),
+            Self::Whole(_) => Ok((keys.clone(), values.clone())),
         }
     }
 
@@ -98,6 +108,7 @@ impl KvCache {
         match self {
             Self::Full(cache) => cache.write(&new, body),
             Self::Rotating(cache) => cache.write(&new, body),
+            Self::Whole(_) => Ok(heads.attend_whole(q, k, v, pass.length(), mask)?),
         }
     }
 
@@ -114,6 +125,7 @@ impl KvCache {
             Self::Full(_) => Ok(CacheMask::Causal),
             Self::Rotating(cache) if cache.visible() + l <= cache.window() => Ok(CacheMask::Causal),
             Self::Rotating(cache) => Ok(CacheMask::Window(cache.window())),
+            Self::Whole(texts) => texts.mask(l),
         }
     }
 
@@ -123,6 +135,7 @@ impl KvCache {
         match self {
             Self::Full(cache) => (0..=cache.offset()).contains(&offset),
             Self::Rotating(cache) => cache.can_trim(offset),
+            Self::Whole(_) => offset == 0,
         }
     }
 
@@ -137,6 +150,7 @@ impl KvCache {
         match self {
             Self::Full(cache) => cache.trim(offset),
             Self::Rotating(cache) => cache.trim(offset),
+            Self::Whole(_) => {}
         }
         Ok(())
     }
@@ -145,6 +159,16 @@ impl KvCache {
         match self {
             Self::Full(cache) => cache.buffer(),
             Self::Rotating(cache) => cache.buffer(),
+            Self::Whole(_) => None,
+        }
+    }
+
+    /// The window of a layer that has one.
+    fn window(&self) -> Option<i32> {
+        match self {
+            Self::Full(_) => None,
+            Self::Rotating(cache) => Some(cache.window()),
+            Self::Whole(texts) => texts.window(),
         }
     }
 }
@@ -158,6 +182,8 @@ pub enum CacheMask {
     Causal,
     /// A token sees itself and so many before it that they make up the window.
     Window(i32),
+    /// A token sees what is true in its row: bool `[B, 1, L, S]`.
+    Array(Array),
 }
 
 impl CacheMask {
@@ -168,6 +194,7 @@ impl CacheMask {
             Self::None => Mask::None,
             Self::Causal => Mask::Causal,
             Self::Window(window) => Mask::Window(*window),
+            Self::Array(mask) => Mask::Bool(mask),
         }
     }
 }
@@ -178,6 +205,7 @@ pub struct Pass {
     full: CacheMask,
     rotating: CacheMask,
     length: i32,
+    recompute: Option<Rc<BTreeSet<String>>>,
 }
 
 impl Pass {
@@ -191,10 +219,33 @@ impl Pass {
     /// The mask for the layer with this cache.
     #[must_use]
     pub fn mask(&self, cache: &KvCache) -> Mask<'_> {
-        match cache {
-            KvCache::Full(_) => self.full.as_mask(),
-            KvCache::Rotating(_) => self.rotating.as_mask(),
+        match cache.window() {
+            None => self.full.as_mask(),
+            Some(_) => self.rotating.as_mask(),
         }
+    }
+
+    /// What block `number`, whose path is `model.layers.<number>`, makes of `x`; its inner arrays are computed again for
+    /// the gradient where [`Cache::recompute`] says so.
+    ///
+    /// # Errors
+    /// Those of `forward`.
+    pub(crate) fn block<M: Module + Clone + 'static>(
+        &self,
+        number: usize,
+        block: &M,
+        x: &Array,
+        cache: &mut KvCache,
+        forward: fn(&M, &Array, &Pass, &mut KvCache) -> Result<Array>,
+    ) -> Result<Array> {
+        let (Some(trained), KvCache::Whole(texts)) = (&self.recompute, &*cache) else {
+            return forward(block, x, self, cache);
+        };
+        let trainable = |path: &str| trained.contains(&format!("model.layers.{number}.{path}"));
+        let (pass, texts) = (self.clone(), texts.clone());
+        checkpoint(block, trainable, x, move |block: &M, x| {
+            forward(block, x, &pass, &mut KvCache::Whole(texts.clone()))
+        })
     }
 }
 
@@ -204,13 +255,15 @@ pub struct Cache {
     layers: Vec<KvCache>,
     /// How many tokens are known to come, those in the cache included.
     expected: i32,
+    /// The parameters that are trained, where blocks compute their inner arrays again for the gradient.
+    recompute: Option<Rc<BTreeSet<String>>>,
 }
 
 impl Cache {
     /// A cache with these layers.
     #[must_use]
     pub fn new(layers: Vec<KvCache>) -> Self {
-        Self { layers, expected: 0 }
+        Self { layers, expected: 0, recompute: None }
     }
 
     /// A cache for layers of these kinds, of which those with a window share one size.
@@ -221,6 +274,31 @@ impl Cache {
             LayerKind::SlidingAttention => KvCache::rotating(window),
         });
         Ok(Self::new(layers.collect::<Result<_>>()?))
+    }
+
+    /// A cache that keeps nothing, for texts that are seen whole, as in training: tokens see those before them, and in
+    /// layers with a window those within it.
+    ///
+    /// Where a row has several texts, `texts` tells them apart: integers `[B, L]`, the same for the tokens of one text, which
+    /// see no other.
+    ///
+    /// # Errors
+    /// [`Error::CacheShape`] when `texts` has not two axes.
+    pub fn whole(&self, texts: Option<&Array>) -> Result<Self> {
+        if let Some(texts) = texts.filter(|texts| texts.ndim() != 2) {
+            return Err(Error::CacheShape { expected: "[B, L]".into(), found: texts.shape().to_vec() });
+        }
+        let layers =
+            self.layers.iter().map(|layer| KvCache::Whole(WholeTexts::new(layer.window(), texts.cloned())));
+        Ok(Self::new(layers.collect()))
+    }
+
+    /// Has blocks compute their inner arrays again when a gradient needs them, instead of keeping them: a pass more for far
+    /// less memory. Only for texts that are seen [`whole`](Self::whole).
+    ///
+    /// Gradients flow to the parameters whose paths are in `trained`, and to no others.
+    pub fn recompute(&mut self, trained: Rc<BTreeSet<String>>) {
+        self.recompute = Some(trained);
     }
 
     /// Says that the text will have at least `length` tokens, because a prompt is about to come in chunks.
@@ -269,11 +347,12 @@ impl Cache {
     pub fn pass(&self, l: i32) -> Result<Pass> {
         let first = |rotating: bool| {
             let mut layers = self.layers.iter();
-            layers.find(|layer| matches!(layer, KvCache::Rotating(_)) == rotating)
+            layers.find(|layer| layer.window().is_some() == rotating)
         };
         let mask = |layer: Option<&KvCache>| layer.map_or(Ok(CacheMask::None), |layer| layer.mask(l));
         let length = self.offset().saturating_add(l).max(self.expected);
-        Ok(Pass { full: mask(first(false))?, rotating: mask(first(true))?, length })
+        let recompute = self.recompute.clone();
+        Ok(Pass { full: mask(first(false))?, rotating: mask(first(true))?, length, recompute })
     }
 
     /// The keys and values that all layers hold, for evaluating them.
