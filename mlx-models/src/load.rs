@@ -234,7 +234,7 @@ impl Model {
     }
 
     /// The network, for changing its parameters.
-    pub fn network_mut(&mut self) -> &mut dyn CausalLm {
+    pub fn network_mut(&mut self) -> &mut (dyn CausalLm + 'static) {
         self.network.as_mut()
     }
 

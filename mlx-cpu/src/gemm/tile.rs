@@ -121,7 +121,16 @@ impl<X: Scalar, W: Scalar> Kernel for Block<X, W> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: the block's.
-        unsafe { self.walk(|tile| whole::<S, X, W>(s, tile)) }
+        unsafe { self.walk(|tile| s.apart(tile)) }
+    }
+}
+
+impl<X: Scalar, W: Scalar> Kernel for Tile<X, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: the tile's.
+        unsafe { whole::<S, X, W>(s, self) }
     }
 }
 

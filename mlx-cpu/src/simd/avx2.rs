@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::Simd;
+use super::{Kernel, Simd};
 
 /// The token of [`Isa::Avx2`](crate::Isa::Avx2).
 #[derive(Clone, Copy)]
@@ -71,6 +71,16 @@ unsafe fn store_half_n(p: *mut u16, v: __m128i, n: usize) {
 impl Simd for Avx2 {
     type V = V;
     const LANES: usize = 8;
+
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn inside<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
+            kernel.run(s)
+        }
+        // SAFETY: there is a value of this type only where the processor has the set.
+        unsafe { inside(self, kernel) }
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> V {

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::Simd;
+use super::{Kernel, Simd};
 
 /// The token of [`Isa::Avx512`](crate::Isa::Avx512).
 #[derive(Clone, Copy)]
@@ -55,6 +55,16 @@ unsafe fn from_bf16(v: __m256i) -> V {
 impl Simd for Avx512 {
     type V = V;
     const LANES: usize = 16;
+
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")]
+        unsafe fn inside<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
+            kernel.run(s)
+        }
+        // SAFETY: there is a value of this type only where the processor has the set.
+        unsafe { inside(self, kernel) }
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> V {

@@ -43,6 +43,13 @@ pub(crate) trait Simd: Copy + 'static {
     /// Its length, a power of two from 4 to 16.
     const LANES: usize;
 
+    /// Runs `kernel` in a function of its own that has these instructions: a closure need not be inlined into one, and would
+    /// then call each instruction as a function.
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
     fn splat(self, x: f32) -> Self::V;
     unsafe fn load(self, p: *const f32) -> Self::V;
     unsafe fn load_n(self, p: *const f32, n: usize) -> Self::V;
@@ -252,25 +259,15 @@ pub(crate) trait Kernel {
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
-            // SAFETY: this function is called only where the processor has the set.
-            kernel.run(unsafe { Avx2::new() })
-        }
-        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")]
-        unsafe fn avx512<K: Kernel>(kernel: K) -> K::Output {
-            // SAFETY: this function is called only where the processor has the set.
-            kernel.run(unsafe { Avx512::new() })
-        }
         // The check is a load of a static; it makes a safe function of this one.
         match isa {
             Isa::Avx512 | Isa::Avx512Bf16 if isa.is_available() => {
                 // SAFETY: the processor has the set.
-                return unsafe { avx512(kernel) };
+                return unsafe { Avx512::new() }.apart(kernel);
             }
             Isa::Avx2 if isa.is_available() => {
                 // SAFETY: the processor has the set.
-                return unsafe { avx2(kernel) };
+                return unsafe { Avx2::new() }.apart(kernel);
             }
             _ => {}
         }
