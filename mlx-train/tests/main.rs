@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The tests of this crate, in one binary.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails says so by panicking"
+)]
+
+mod batch;
+mod common;
+mod encode;
+mod read;
