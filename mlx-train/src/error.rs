@@ -10,6 +10,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An array operation or a weight file.
+    #[error(transparent)]
+    Core(#[from] mlx_core::Error),
+
+    /// A layer or an optimiser.
+    #[error(transparent)]
+    Nn(#[from] mlx_nn::Error),
+
     /// A model or its tokenizer.
     #[error(transparent)]
     Models(#[from] mlx_models::Error),
@@ -62,12 +70,51 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
+
+    /// A key of the configuration with a value that cannot be used.
+    #[error("key {key}: {message}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What was expected and what was found.
+        message: String,
+    },
+
+    /// A batch that cannot be computed.
+    #[error("batch: {message}")]
+    Batch {
+        /// What was expected and what was found.
+        message: String,
+    },
+
+    /// A loss that is not finite.
+    #[error("step {step}: the loss is {found}; a lower learning rate or a bound on gradients may help")]
+    Loss {
+        /// The step.
+        step: u64,
+        /// The loss.
+        found: f64,
+    },
+
+    /// A checkpoint that a run cannot go on from.
+    #[error("{}: {message}", path.display())]
+    Resume {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What was expected and what was found.
+        message: String,
+    },
 }
 
 impl Error {
     /// An argument that cannot be used.
     pub(crate) fn argument(argument: &'static str, message: impl Into<String>) -> Error {
         Error::Argument { argument, message: message.into() }
+    }
+
+    /// A key of the configuration outside its domain.
+    pub(crate) fn config(key: &'static str, message: impl Into<String>) -> Error {
+        Error::Config { key, message: message.into() }
     }
 
     /// A failure of the operating system at `path`.

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Training of the models of `mlx-models`.
+//! Training of the models of `mlx-models`: adapters or all weights, from lines of JSON to files that others read.
+//!
+//! A [`TrainConfig`] says what a run is, a [`Trainer`] makes its steps, and [`checkpoint`] lets it go on after whatever ended
+//! it, bit for bit.
 //!
 //! [`data`] turns lines of JSON into rows of tokens, and says of each token whether it is to be learnt:
 //!
@@ -26,7 +29,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
+pub mod config;
+mod curve;
 pub mod data;
 mod error;
+pub mod log;
+mod objective;
+mod trainer;
 
+pub use config::{Method, TrainConfig};
+pub use curve::loss_curve;
 pub use error::{Error, Result};
+pub use objective::{Objective, Texts};
+pub use trainer::{End, Event, Outcome, StepReport, Trainer};

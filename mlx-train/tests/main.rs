@@ -12,3 +12,4 @@ mod batch;
 mod common;
 mod encode;
 mod read;
+mod trainer;

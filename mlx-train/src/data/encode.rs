@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use mlx_models::{ChatOptions, Message, Tokenizer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::data::read::Records;
@@ -62,7 +63,8 @@ impl Example {
 }
 
 /// What is learnt of a conversation, or of a prompt with its completion. Of a text it is everything.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LossOn {
     /// Each answer of the assistant, its end of turn included; of a prompt with its completion, those of the completion.
     #[default]
