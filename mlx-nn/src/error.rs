@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use mlx_core::Array;
+
 /// The result of anything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -82,6 +84,17 @@ pub(crate) fn positive(key: &'static str, value: i32) -> Result<i32> {
     match value {
         1.. => Ok(value),
         _ => Err(Error::config(key, format!("expected at least 1, found {value}"))),
+    }
+}
+
+/// Checks that an array has a floating dtype.
+pub(crate) fn floating(op: &'static str, argument: &'static str, x: &Array) -> Result<()> {
+    match x.dtype() {
+        dtype if dtype.is_float() => Ok(()),
+        dtype => {
+            let message = format!("expected a floating dtype, found {dtype}");
+            Err(mlx_core::Error::Argument { op, argument, message }.into())
+        }
     }
 }
 

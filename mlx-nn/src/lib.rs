@@ -50,24 +50,55 @@ pub mod loss;
 pub mod optim;
 pub mod params;
 
+mod batch_norm;
 mod constant;
+mod conv;
+mod dropout;
 mod embedding;
 mod error;
 mod grad;
+mod group_norm;
 mod linear;
 mod matrix;
 mod mlp;
 mod module;
+mod multi_head;
 mod norm;
+mod pool;
+mod positional;
+mod prelu;
+mod recurrent;
 mod rope;
+mod sequential;
+mod transformer;
+mod unary;
+mod upsample;
 
 pub use activation::Activation;
+pub use batch_norm::{BatchNorm, BatchStatistics};
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d,
+};
+pub use dropout::{ChannelDropout, Dropout, Dropout2d, Dropout3d};
 pub use embedding::Embedding;
 pub use error::{Error, Misfit, Result, WeightErrors};
 pub use grad::{checkpoint, value_and_grad};
+pub use group_norm::{GroupNorm, Grouping, InstanceNorm};
 pub use linear::{Linear, project};
 pub use mlp::GatedMlp;
 pub use mlx_core::fast::Operand;
 pub use module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
+pub use multi_head::{MultiHeadAttention, MultiHeadOptions};
 pub use norm::{LayerNorm, RmsNorm};
+pub use pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use positional::{SinusoidalEncoding, SinusoidalOptions, add_alibi, alibi};
+pub use prelu::Prelu;
+pub use recurrent::{Gru, Lstm, Rnn};
 pub use rope::{Rope, RopeConfig, RopeScaling};
+pub use sequential::Sequential;
+pub use transformer::{
+    Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+    TransformerMasks, TransformerOptions,
+};
+pub use unary::{Function, Unary};
+pub use upsample::{Grid, Interpolation, Upsample};

@@ -94,7 +94,7 @@ impl LayerNorm {
     }
 }
 
-fn epsilon(eps: f32) -> Result<f32> {
+pub(crate) fn epsilon(eps: f32) -> Result<f32> {
     if eps.is_finite() && eps >= 0.0 {
         return Ok(eps);
     }

@@ -75,7 +75,7 @@ contract! {
 }
 
 /// Checks the gradients by every parameter and by the input against central differences, along one direction each.
-fn check_gradients<M: Module + 'static>(
+pub(crate) fn check_gradients<M: Module + 'static>(
     make: fn() -> M,
     forward: fn(&M, &Array) -> Result<Array>,
     input: &[i32],

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Initial values.
+//! Initial values: of all layers of a model, and of single arrays by the usual distributions.
+//!
+//! Nothing is drawn but from a key, and nothing takes memory before it is evaluated.
+
+mod distribution;
 
 use mlx_core::random::{self, Key};
 use mlx_core::{Array, Dtype};
@@ -8,12 +12,17 @@ use crate::error::Result;
 use crate::module::{LayerMut, Module, ParamPath, VisitorMut};
 use crate::params;
 
+pub use distribution::{
+    Fan, constant, glorot_normal, glorot_uniform, he_normal, he_uniform, identity, normal, orthogonal,
+    sparse, uniform,
+};
+
 /// Draws the values of every projection and embedding of `module` from `key`, and turns every floating parameter into
 /// `dtype`. Lazy: nothing takes memory before it is evaluated.
 ///
 /// - [`Linear`](crate::Linear): weight and bias uniform in `±1/√in`
 /// - [`Embedding`](crate::Embedding): normal with standard deviation `1/√dim`
-/// - all else (norms, parameters of a model's own): kept as `new` made it
+/// - all else (norms, convolutions, recurrent layers, parameters of a model's own): kept as `new` made it
 ///
 /// A layer that is quantised draws dense values and packs them. The values depend on `key`, `dtype` and the order of
 /// the fields alone.
