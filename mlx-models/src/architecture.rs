@@ -24,6 +24,8 @@ pub struct Architecture {
     name: &'static str,
     model_types: &'static [&'static str],
     weight_path: fn(&str) -> Option<String>,
+    /// What the names of a file have in front of the network's paths.
+    prefix: fn(&ConfigFile) -> &'static str,
     new: New,
 }
 
@@ -33,12 +35,14 @@ pub const ARCHITECTURES: &[Architecture] = &[
         name: "Qwen 3",
         model_types: &["qwen3"],
         weight_path: qwen3::weight_path,
+        prefix: |_| "",
         new: |config, _| Ok(Box::new(Qwen3::new(config)?)),
     },
     Architecture {
         name: "Gemma 3",
         model_types: &["gemma3_text", "gemma3"],
         weight_path: gemma3::weight_path,
+        prefix: |config| if config.has("text_config") { "language_model." } else { "" },
         new: |config, rows| Ok(Box::new(Gemma3::new(config, rows)?)),
     },
 ];
@@ -75,6 +79,11 @@ impl Architecture {
     /// The path that the network has for the weight of this name in a file; none for what it leaves in the file.
     pub(crate) fn weight_path(&self, name: &str) -> Option<String> {
         (self.weight_path)(name)
+    }
+
+    /// The name that files have for the weight or the layer at `path`: the one that mlx-lm and transformers both read.
+    pub(crate) fn file_name(&self, config: &ConfigFile, path: &str) -> String {
+        format!("{}{path}", (self.prefix)(config))
     }
 
     /// How the layer at `path` is packed where it is: by its own settings, or those for all.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mlx_core::{QuantMode, Quantization};
+use mlx_core::{Dtype, QuantMode, Quantization};
 use mlx_nn::Activation;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,10 @@ use crate::sizes::name;
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     path: PathBuf,
+    /// What is read: without the keys that are `null`.
     root: Map<String, Value>,
+    /// What is written: all of it.
+    whole: Map<String, Value>,
 }
 
 impl ConfigFile {
@@ -45,13 +48,55 @@ impl ConfigFile {
     /// # Errors
     /// [`Error::File`] when `value` is not an object.
     pub fn new(path: impl Into<PathBuf>, value: Value) -> Result<Self> {
-        match without_nulls(value) {
-            Value::Object(root) => Ok(Self { path: path.into(), root }),
+        match value {
+            Value::Object(whole) => Ok(Self { path: path.into(), root: without_nulls(whole.clone()), whole }),
             other => {
                 let message = format!("expected a JSON object, found {}", kind(&other));
                 Err(Error::File { path: path.into(), message })
             }
         }
+    }
+
+    /// All keys, those that are `null` included.
+    #[must_use]
+    pub fn as_json(&self) -> &Map<String, Value> {
+        &self.whole
+    }
+
+    /// This config with some of its keys changed.
+    pub(crate) fn edited(self, edit: impl FnOnce(&mut Map<String, Value>)) -> Self {
+        let mut whole = self.whole;
+        edit(&mut whole);
+        Self { path: self.path, root: without_nulls(whole.clone()), whole }
+    }
+
+    /// This config for weights that are packed like this, under both names that tools look for.
+    pub(crate) fn with_quantization(self, quantization: Option<&QuantizationConfig>) -> Self {
+        self.edited(|whole| {
+            for key in ["quantization", "quantization_config"] {
+                match quantization {
+                    Some(quantization) => whole.insert(key.into(), quantization.to_json()),
+                    None => whole.remove(key),
+                };
+            }
+        })
+    }
+
+    /// This config for weights of `dtype`, wherever it says of which they are.
+    pub(crate) fn with_dtype(self, dtype: Dtype) -> Self {
+        fn set(section: &mut Map<String, Value>, dtype: Dtype) {
+            for key in ["dtype", "torch_dtype"] {
+                if let Some(value) = section.get_mut(key) {
+                    *value = dtype.to_string().into();
+                }
+            }
+        }
+        self.edited(|whole| {
+            set(whole, dtype);
+            if let Some(Value::Object(section)) = whole.get_mut("text_config") {
+                set(section, dtype);
+            }
+        })
     }
 
     /// Where the config came from.
@@ -190,6 +235,24 @@ pub struct QuantizationConfig {
     pub layers: BTreeMap<String, Option<Quantization>>,
 }
 
+impl QuantizationConfig {
+    /// As mlx-lm writes it: the settings for all, and by path those of single layers, or `false`.
+    fn to_json(&self) -> Value {
+        let settings = |q: &Quantization| {
+            Map::from_iter([
+                ("group_size".to_owned(), q.group_size.into()),
+                ("bits".to_owned(), q.bits.into()),
+                ("mode".to_owned(), q.mode.name().into()),
+            ])
+        };
+        let mut map = settings(&self.default);
+        for (path, own) in &self.layers {
+            map.insert(path.clone(), own.as_ref().map_or(Value::Bool(false), |q| settings(q).into()));
+        }
+        Value::Object(map)
+    }
+}
+
 /// What one layer sees of the text before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -213,14 +276,14 @@ pub(crate) fn activation(
     })
 }
 
-/// `value` without the keys that are `null`, on every level.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
-        ),
-        other => other,
-    }
+/// `map` without the keys that are `null`, on every level.
+fn without_nulls(map: Map<String, Value>) -> Map<String, Value> {
+    let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+    kept.map(|(key, value)| match value {
+        Value::Object(inner) => (key, without_nulls(inner).into()),
+        other => (key, other),
+    })
+    .collect()
 }
 
 /// What kind of value this is, for messages.

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
 use mlx_core::io::{SafetensorsFile, load_tensors, open_sharded};
-use mlx_core::{Array, Dtype, Quantization};
+use mlx_core::{Array, Dtype};
 use mlx_nn::params;
 use mlx_tokenizer::Tokenizer;
 
@@ -30,13 +30,25 @@ pub struct LoadOptions {
 ///
 /// Arrays belong to the thread that made them, so a model stays on its thread.
 pub struct Model {
-    config: ConfigFile,
-    architecture: &'static Architecture,
-    network: Box<dyn CausalLm>,
-    quantization: Option<QuantizationConfig>,
+    pub(crate) config: ConfigFile,
+    pub(crate) architecture: &'static Architecture,
+    pub(crate) network: Box<dyn CausalLm>,
+    pub(crate) quantization: Option<QuantizationConfig>,
+    pub(crate) origin: Origin,
     tokenizer: Option<Tokenizer>,
     eos: Vec<u32>,
     load_s: f64,
+}
+
+/// Where a model's weights came from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// The files of this directory.
+    Checkpoint(PathBuf),
+    /// Nowhere: only headers were read.
+    Headers,
+    /// Memory.
+    Memory,
 }
 
 /// Loads the checkpoint in `dir`: `config.json`, `model*.safetensors`, and a tokenizer where there is one.
@@ -65,7 +77,7 @@ pub fn load(dir: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> {
-    open(dir.as_ref(), |files, architecture| {
+    open(dir.as_ref(), Origin::Checkpoint(dir.as_ref().to_path_buf()), |files, architecture| {
         let places = files.places(architecture)?;
         let tensors: Vec<_> = places.iter().map(|(_, &(file, name))| (file, name)).collect();
         let arrays = load_tensors(&tensors, |done, total| {
@@ -84,7 +96,7 @@ pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> 
 /// # Errors
 /// As [`load`], except for what only the values' bytes can show.
 pub fn inspect(dir: impl AsRef<Path>) -> Result<Model> {
-    open(dir.as_ref(), |files, architecture| {
+    open(dir.as_ref(), Origin::Headers, |files, architecture| {
         let zeros = |(path, (file, name)): (String, (&SafetensorsFile, &str))| {
             let info = file.info(name)?;
             // Lazy, like every op: it takes no memory unless somebody computes with it.
@@ -95,7 +107,11 @@ pub fn inspect(dir: impl AsRef<Path>) -> Result<Model> {
 }
 
 /// Loads everything but the weights, and these with `weights`.
-fn open(dir: &Path, weights: impl FnOnce(&Files, &Architecture) -> Result<Weights>) -> Result<Model> {
+fn open(
+    dir: &Path,
+    origin: Origin,
+    weights: impl FnOnce(&Files, &Architecture) -> Result<Weights>,
+) -> Result<Model> {
     let started = Instant::now();
     check_directory(dir)?;
     let config = ConfigFile::read(dir)?;
@@ -127,7 +143,7 @@ fn open(dir: &Path, weights: impl FnOnce(&Files, &Architecture) -> Result<Weight
         None => mlx_tokenizer::eos_ids(dir)?,
     };
     let load_s = started.elapsed().as_secs_f64();
-    Ok(Model { config, architecture, network, quantization, tokenizer, eos, load_s })
+    Ok(Model { config, architecture, network, quantization, origin, tokenizer, eos, load_s })
 }
 
 fn check_directory(dir: &Path) -> Result<()> {
@@ -190,29 +206,8 @@ impl Model {
         let quantization = config.quantization()?;
         let network = architecture.build(&config, weights, quantization.as_ref())?;
         let load_s = started.elapsed().as_secs_f64();
-        Ok(Self { config, architecture, network, quantization, tokenizer: None, eos: Vec::new(), load_s })
-    }
-
-    /// This model with every projection and the embedding packed, as mlx-lm does it. Evaluates.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when the model is packed already or `settings` are none of MLX's, [`Error::Nn`] with the path
-    /// of a layer whose width cannot be grouped that way.
-    pub fn quantized(mut self, settings: Quantization) -> Result<Self> {
-        let refuse = |message: String| Err(Error::Argument { argument: "quantize", message });
-        if self.quantization.is_some() {
-            return refuse(format!("the weights of {} are quantised already", self.config.path().display()));
-        }
-        if let Err(error) = settings.validate() {
-            return refuse(error.to_string());
-        }
-        params::quantize(self.network.as_mut(), |_| Some(settings))?;
-        // One at a time, so that each dense weight goes before the next is packed.
-        for (_, array) in params::parameters(self.network()) {
-            array.eval()?;
-        }
-        self.quantization = Some(QuantizationConfig { default: settings, layers: BTreeMap::new() });
-        Ok(self)
+        let (origin, tokenizer, eos) = (Origin::Memory, None, Vec::new());
+        Ok(Self { config, architecture, network, quantization, origin, tokenizer, eos, load_s })
     }
 
     /// The family's name, such as `Qwen 3`.
@@ -299,6 +294,12 @@ impl Model {
             *bytes.entry(array.dtype()).or_default() += array.nbytes();
         }
         bytes
+    }
+
+    /// Bits that the weights take, divided by how many parameters there are.
+    #[must_use]
+    pub fn bits_per_weight(&self) -> f64 {
+        8.0 * self.nbytes() as f64 / self.parameters() as f64
     }
 
     /// Bytes that the weights take.

@@ -17,3 +17,7 @@ mod config;
 mod contract;
 mod generate;
 mod golden;
+mod mlx_lm;
+mod perplexity;
+mod quantize;
+mod save;
