@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) mod train;
+
+use train::{FuseArgs, TrainArgs};
+
 /// Generate text with Gemma 3 and Qwen 3 on Apple's MLX.
 ///
 /// Text goes to standard output, everything else to standard error. Exit codes: 0, 1 for a failure, 2 for wrong usage,
@@ -31,6 +35,10 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Measure prefill and decoding
     Bench(BenchArgs),
+    /// Train adapters or all weights
+    Train(Box<TrainArgs>),
+    /// Write what an adapter changes into the weights
+    Fuse(FuseArgs),
 }
 
 /// Where the checkpoint is.
@@ -39,6 +47,14 @@ pub(crate) struct ModelArgs {
     /// A checkpoint directory, as the Hugging Face hub serves it or as mlx-lm wrote it
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+}
+
+/// What changes the checkpoint.
+#[derive(Debug, Args)]
+pub(crate) struct AdapterArgs {
+    /// An adapter of the checkpoint, as mlx train, mlx-lm or PEFT wrote it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
 }
 
 /// How tokens are chosen, and when to stop.
@@ -91,6 +107,9 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 
+    #[command(flatten)]
+    pub(crate) adapter: AdapterArgs,
+
     /// The prompt; without it, standard input, less one line end at its end unless --raw
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "prompt_ids")]
     pub(crate) prompt: Option<String>,
@@ -126,6 +145,9 @@ pub(crate) struct GenerateArgs {
 pub(crate) struct ChatArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+
+    #[command(flatten)]
+    pub(crate) adapter: AdapterArgs,
 
     /// Instructions for the whole conversation
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -172,6 +194,9 @@ pub(crate) struct LogitsArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 
+    #[command(flatten)]
+    pub(crate) adapter: AdapterArgs,
+
     /// The token ids
     #[arg(long, value_name = "1,2,3", value_parser = ids, allow_hyphen_values = true)]
     pub(crate) prompt_ids: Ids,
@@ -206,6 +231,9 @@ pub(crate) enum Bits {
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+
+    #[command(flatten)]
+    pub(crate) adapter: AdapterArgs,
 
     /// Random weights in the shapes of a real checkpoint, made in memory
     #[arg(long, value_name = "NAME", conflicts_with = "model", value_parser = clap::builder::PossibleValuesParser::new(mlx_models::PRESETS))]

@@ -51,6 +51,8 @@ fn run() -> Result<(), Failure> {
         Command::Tokenize(args) => cmd::tokenize::run(plan::Tokenize::new(args)?),
         Command::Logits(args) => cmd::logits::run(plan::Logits::new(args)?, &interrupt),
         Command::Info(args) => cmd::info::run(plan::Info::new(args)?),
+        Command::Train(args) => cmd::train::run(plan::train::Train::new(*args)?, &interrupt),
+        Command::Fuse(args) => cmd::fuse::run(plan::train::Fuse::new(args)?),
         Command::Bench(args) => cmd::bench::run(plan::Bench::new(args)?),
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What was typed means this: validated, and with everything read but the checkpoint.
 
+pub(crate) mod train;
+
 use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use crate::report;
 #[derive(Debug)]
 pub(crate) struct Generate {
     pub(crate) dir: PathBuf,
+    pub(crate) adapter: Option<PathBuf>,
     pub(crate) prompt: Prompt,
     pub(crate) options: GenerateOptions,
     pub(crate) json: bool,
@@ -35,6 +38,7 @@ pub(crate) enum Prompt {
 #[derive(Debug)]
 pub(crate) struct Chat {
     pub(crate) dir: PathBuf,
+    pub(crate) adapter: Option<PathBuf>,
     pub(crate) system: Option<String>,
     pub(crate) options: GenerateOptions,
 }
@@ -64,6 +68,7 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) struct Logits {
     pub(crate) dir: PathBuf,
+    pub(crate) adapter: Option<PathBuf>,
     pub(crate) ids: Vec<u32>,
     pub(crate) output: PathBuf,
 }
@@ -87,7 +92,7 @@ pub(crate) struct Bench {
 /// What is measured.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Checkpoint { dir: PathBuf, quantization: Option<Quantization> },
+    Checkpoint { dir: PathBuf, adapter: Option<PathBuf>, quantization: Option<Quantization> },
     Preset { name: String, quantization: Option<Quantization> },
 }
 
@@ -130,13 +135,18 @@ impl Generate {
             // A template would make a prompt of it, but nobody asks nothing on purpose.
             return Err(Failure::new("the prompt is empty"));
         }
-        Ok(Self { dir, prompt, options, json: args.json })
+        Ok(Self { dir, adapter: args.adapter.adapter, prompt, options, json: args.json })
     }
 }
 
 impl Chat {
     pub(crate) fn new(args: ChatArgs) -> Result<Self, Failure> {
-        Ok(Self { dir: directory(args.model)?, system: args.system, options: sampling(args.sampling)? })
+        Ok(Self {
+            dir: directory(args.model)?,
+            adapter: args.adapter.adapter,
+            system: args.system,
+            options: sampling(args.sampling)?,
+        })
     }
 }
 
@@ -165,7 +175,12 @@ impl Tokenize {
 
 impl Logits {
     pub(crate) fn new(args: LogitsArgs) -> Result<Self, Failure> {
-        Ok(Self { dir: directory(args.model)?, ids: args.prompt_ids.0, output: args.output })
+        Ok(Self {
+            dir: directory(args.model)?,
+            adapter: args.adapter.adapter,
+            ids: args.prompt_ids.0,
+            output: args.output,
+        })
     }
 }
 
@@ -183,8 +198,13 @@ impl Bench {
         });
         let quantization = bits.map(|bits| Quantization { group_size: 64, bits, mode: QuantMode::Affine });
         let source = match (args.model.model, args.preset) {
+            (_, Some(_)) if args.adapter.adapter.is_some() => {
+                return Err(Failure::Usage(
+                    "--adapter: a preset has random weights, which no adapter is for".into(),
+                ));
+            }
             (_, Some(name)) => Source::Preset { name, quantization },
-            (Some(dir), None) => Source::Checkpoint { dir, quantization },
+            (Some(dir), None) => Source::Checkpoint { dir, adapter: args.adapter.adapter, quantization },
             (None, None) => {
                 let presets = mlx_models::PRESETS.join(" or ");
                 let message =

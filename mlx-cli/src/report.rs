@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mlx_models::Generation;
+use mlx_train::Event;
+use mlx_train::log::Line;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -181,6 +183,79 @@ impl Bar {
         }
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
+    }
+}
+
+/// How training gets on: a bar where somebody is looking, else a line now and then.
+#[derive(Debug)]
+pub(crate) struct StepBar {
+    bar: Option<ProgressBar>,
+    speaks: bool,
+    steps: u64,
+    first: u64,
+    began: Instant,
+}
+
+impl StepBar {
+    /// A bar for the steps from `first` on; silent unless `speaks`.
+    pub(crate) fn new(steps: u64, first: u64, speaks: bool) -> Self {
+        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}");
+        let bar = match style {
+            Ok(style) if speaks && io::stderr().is_terminal() => {
+                let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+                bar.set_position(first);
+                Some(bar.with_style(style))
+            }
+            _ => None,
+        };
+        Self { bar, speaks, steps, first, began: Instant::now() }
+    }
+
+    /// Shows an event, and the line of the log that came of it.
+    pub(crate) fn update(&mut self, event: &Event<'_>, line: Option<&Line>) {
+        if let (Event::Step(report), Some(bar)) = (event, &self.bar) {
+            bar.set_position(report.step);
+        }
+        let Some(line) = line.filter(|_| self.speaks) else { return };
+        match line {
+            Line::Train { step, loss, rate, tokens_per_second, .. } => {
+                let figures =
+                    format!("loss {loss:.4}, {tokens_per_second:.0} tokens/s, {}", self.left(*step));
+                match &self.bar {
+                    Some(bar) => bar.set_message(figures),
+                    None => {
+                        note(format_args!("step {step}/{}: {figures}, learning rate {rate:.2e}", self.steps))
+                    }
+                }
+            }
+            Line::Valid { step, loss } => {
+                let best = matches!(event, Event::Valid { best: true, .. });
+                let best = if best { ", the best so far" } else { "" };
+                let told = format!("step {step}/{}: validation loss {loss:.4}{best}", self.steps);
+                match &self.bar {
+                    Some(bar) => bar.println(told),
+                    None => note(told),
+                }
+            }
+        }
+    }
+
+    /// The time that the rest takes at the pace so far.
+    fn left(&self, step: u64) -> String {
+        let done = step.saturating_sub(self.first).max(1) as f64;
+        let seconds = self.began.elapsed().as_secs_f64() / done * self.steps.saturating_sub(step) as f64;
+        match seconds {
+            0.0..100.0 => format!("{seconds:.0} s left"),
+            100.0..6000.0 => format!("{:.0} min left", seconds / 60.0),
+            _ => format!("{:.1} h left", seconds / 3600.0),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -239,8 +239,9 @@ impl Model {
 
     /// Notes that these layers are no longer packed.
     pub(crate) fn mark_dense(&mut self, layers: Vec<String>) {
-        if let Some(quantization) = &mut self.quantization {
+        if let Some(mut quantization) = self.quantization.clone() {
             quantization.layers.extend(layers.into_iter().map(|layer| (layer, None)));
+            self.set_quantization(Some(quantization));
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use mlx_core::{Dtype, QuantMode, Quantization, dequantize};
-use mlx_nn::{Layer, ParamPath, Visitor, params};
+use mlx_nn::{Layer, ParamPath, Visitor, adapter, params};
 
 use crate::architecture::Weights;
 use crate::config::QuantizationConfig;
@@ -232,6 +232,9 @@ impl Model {
             let file = self.config.path().display();
             return refuse("quantize", format!("the weights of {file} are quantised already"));
         }
+        if let Some((path, _)) = adapter::adapters(self.network()).first() {
+            return refuse("quantize", format!("{path} has an adapter: fuse it first, or add it afterwards"));
+        }
         let layers = layers(self.network());
         if let Some(rule) =
             options.rules.iter().find(|rule| !layers.iter().any(|(path, _)| rule.pattern.matches(path)))
@@ -331,7 +334,10 @@ impl Model {
     }
 
     /// Turns what is floating into `dtype`. Lazy.
-    fn cast(&mut self, dtype: Dtype) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Nn`] when `dtype` is not floating.
+    pub fn cast(&mut self, dtype: Dtype) -> Result<()> {
         params::cast(self.network.as_mut(), dtype)?;
         self.config = self.config.clone().with_dtype(dtype);
         Ok(())
@@ -352,7 +358,7 @@ impl Model {
         Ok(())
     }
 
-    fn set_quantization(&mut self, quantization: Option<QuantizationConfig>) {
+    pub(crate) fn set_quantization(&mut self, quantization: Option<QuantizationConfig>) {
         self.config = self.config.clone().with_quantization(quantization.as_ref());
         self.quantization = quantization;
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use mlx_core::Array;
 use mlx_core::io::{open_sharded, write_safetensors};
-use mlx_nn::params;
+use mlx_nn::{adapter, params};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -133,6 +133,10 @@ struct Checkpoint {
 impl Checkpoint {
     fn new(model: &Model, dir: &Path, options: &SaveOptions) -> Result<Self> {
         let target = Target::new(model, dir, options)?;
+        if let Some((path, _)) = adapter::adapters(model.network()).first() {
+            let message = format!("{path} has an adapter: fuse it, or save the adapter by itself");
+            return Err(Error::Argument { argument: "model", message });
+        }
         let name = |path: &str| model.architecture.file_name(&model.config, path);
         let weights = params::parameters(model.network()).into_iter();
         let mut tensors: Vec<_> = weights.map(|(path, array)| (name(&path), array.clone())).collect();

@@ -30,6 +30,7 @@ use mlx_core::random::{self, Key};
 use mlx_core::{Array, Dtype};
 
 use crate::constant::Constant;
+use crate::dropout::Dropout;
 use crate::error::{Error, Result, positive};
 use crate::matrix::{Matrix, like};
 use crate::module::{Layer, LayerMut, Module, ParamPath, Visitor, VisitorMut};
@@ -196,12 +197,7 @@ impl Adapter {
 
     /// `x` with a share of its values dropped and the rest raised accordingly, while training.
     fn drop(&self, x: &Array) -> Result<Array> {
-        let (rate, Some(key)) = (f64::from(self.settings.dropout), &self.key) else { return Ok(x.clone()) };
-        if rate == 0.0 {
-            return Ok(x.clone());
-        }
-        let kept = random::bernoulli((1.0 - rate) as f32, x.shape(), key)?.astype(x.dtype())?;
-        (x * &kept)?.times((1.0 - rate).recip())
+        Dropout::new(self.settings.dropout)?.forward(x, self.key.as_ref())
     }
 }
 

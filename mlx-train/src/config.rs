@@ -125,6 +125,8 @@ pub struct TrainConfig {
     /// The dtype that dense weights are trained in: `float32`, `bfloat16` or `float16`; that of the checkpoint where this is
     /// absent.
     pub dtype: Option<String>,
+    /// The dtype that a fully trained checkpoint is written in; the one it was trained in where this is absent.
+    pub save_dtype: Option<String>,
     /// Whether blocks are computed again for the gradient, for far less memory.
     #[serde(alias = "grad_checkpoint")]
     pub recompute: bool,
@@ -199,6 +201,7 @@ impl Default for TrainConfig {
             layers: None,
             adapter: AdapterConfig::default(),
             dtype: None,
+            save_dtype: None,
             recompute: false,
             steps: None,
             epochs: 1.0,
@@ -271,6 +274,7 @@ impl TrainConfig {
         }
         self.settings().check().map_err(|error| Error::config("adapter", error.to_string()))?;
         self.dtype()?;
+        self.save_dtype()?;
         self.optimizer(1)?;
         Ok(())
     }
@@ -305,16 +309,20 @@ impl TrainConfig {
         Settings { rank, scale, dropout, magnitude: self.method == Method::Dora }
     }
 
-    /// The dtype of dense weights, where it is to be changed.
+    /// The dtype that dense weights are trained in, where it is another one than the checkpoint's.
     ///
     /// # Errors
     /// [`Error::Config`] when it is not floating.
     pub fn dtype(&self) -> Result<Option<Dtype>> {
-        let Some(name) = &self.dtype else { return Ok(None) };
-        let known = [("float32", Dtype::Float32), ("bfloat16", Dtype::Bfloat16), ("float16", Dtype::Float16)];
-        known.iter().find(|(known, _)| known == name).map(|(_, dtype)| Some(*dtype)).ok_or_else(|| {
-            Error::config("dtype", format!("expected float32, bfloat16 or float16, found {name:?}"))
-        })
+        floating("dtype", self.dtype.as_deref())
+    }
+
+    /// The dtype that a checkpoint is written in, where it is another one than it was trained in.
+    ///
+    /// # Errors
+    /// As [`dtype`](Self::dtype).
+    pub fn save_dtype(&self) -> Result<Option<Dtype>> {
+        floating("save_dtype", self.save_dtype.as_deref())
     }
 
     /// The learning rate of a run of `steps` steps.
@@ -451,5 +459,16 @@ impl TrainConfig {
                 *path = dir.join(&*path);
             }
         }
+    }
+}
+
+/// The floating dtype of this name.
+fn floating(key: &'static str, name: Option<&str>) -> Result<Option<Dtype>> {
+    let Some(name) = name else { return Ok(None) };
+    match name {
+        "float32" => Ok(Some(Dtype::Float32)),
+        "bfloat16" => Ok(Some(Dtype::Bfloat16)),
+        "float16" => Ok(Some(Dtype::Float16)),
+        _ => Err(Error::config(key, format!("expected float32, bfloat16 or float16, found {name:?}"))),
     }
 }

@@ -36,10 +36,12 @@ pub mod data;
 mod error;
 pub mod log;
 mod objective;
+mod setup;
 mod trainer;
 
 pub use config::{Method, TrainConfig};
 pub use curve::loss_curve;
 pub use error::{Error, Result};
 pub use objective::{Objective, Texts};
+pub use setup::{Data, DataReport, load_data};
 pub use trainer::{End, Event, Outcome, StepReport, Trainer};

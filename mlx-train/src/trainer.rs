@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
 use mlx_core::distributed::Group;
 use mlx_core::random::Key;
 use mlx_core::{Array, Dtype, eval};
-use mlx_models::{CausalLm, Model};
+use mlx_models::adapter::{AdapterFormat, save_adapter};
+use mlx_models::{CausalLm, Model, SaveOptions};
 use mlx_nn::optim::{Optimizer, clip_global_norm};
 use mlx_nn::{adapter, params, value_and_grad};
+use serde_json::Map;
 
 use crate::checkpoint::{Checkpoint, Checkpoints, Progress};
 use crate::config::{Method, TrainConfig};
@@ -405,10 +407,20 @@ impl Trainer {
         &self.model
     }
 
-    /// The model as it is now, for good.
-    #[must_use]
-    pub fn into_model(self) -> Model {
-        self.model
+    /// Writes what was learnt into `output`: the adapters there, or the whole checkpoint in `output/model`; returns the path.
+    ///
+    /// # Errors
+    /// [`Error::Models`] when the disk refuses.
+    pub fn export(mut self, output: &Path) -> Result<PathBuf> {
+        if self.config.method != Method::Full {
+            save_adapter(self.model.network(), output, AdapterFormat::MlxLm, &Map::new())?;
+            return Ok(output.to_path_buf());
+        }
+        if let Some(dtype) = self.config.save_dtype()? {
+            self.model.cast(dtype)?;
+        }
+        let options = SaveOptions { overwrite: true, ..SaveOptions::default() };
+        Ok(self.model.save_into(output.join("model"), &options)?.dir)
     }
 
     /// How many steps the run has.
@@ -497,7 +509,7 @@ fn prepare(model: &mut Model, config: &TrainConfig) -> Result<BTreeSet<String>> 
         Some(Ok(last)) => last,
     };
     if let Some(dtype) = config.dtype()? {
-        params::cast(model.network_mut(), dtype)?;
+        model.cast(dtype)?;
     }
     // The number of the block that a path leads into.
     let block =

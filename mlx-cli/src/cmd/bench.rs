@@ -36,8 +36,16 @@ struct Rates {
 /// Runs the command.
 pub(crate) fn run(plan: Bench) -> Result<(), Failure> {
     let model = match &plan.source {
-        Source::Checkpoint { dir, quantization: None } => load(dir)?,
-        Source::Checkpoint { dir, quantization: Some(settings) } => load(dir)?.quantized(*settings)?,
+        Source::Checkpoint { dir, adapter, quantization } => {
+            let mut model = load(dir, None)?;
+            if let Some(settings) = quantization {
+                model = model.quantized(*settings)?;
+            }
+            if let Some(adapter) = adapter {
+                model.load_adapter(adapter)?;
+            }
+            model
+        }
         Source::Preset { name, quantization } => preset(name, *quantization)?,
     };
     let context = model.context_length();

@@ -54,7 +54,7 @@ struct Conversation<'m> {
 
 /// Runs the command.
 pub(crate) fn run(plan: Chat, interrupt: &Interrupt) -> Result<(), Failure> {
-    let model = load(&plan.dir)?;
+    let model = load(&plan.dir, plan.adapter.as_deref())?;
     match model.tokenizer() {
         None => return Err(mlx_models::Error::NoTokenizer.into()),
         Some(tokenizer) if tokenizer.chat_template().is_none() => {

@@ -9,7 +9,7 @@ use crate::report::{self, GenerationReport};
 
 /// Runs the command.
 pub(crate) fn run(plan: Generate, interrupt: &Interrupt) -> Result<(), Failure> {
-    let model = load(&plan.dir)?;
+    let model = load(&plan.dir, plan.adapter.as_deref())?;
     let ids = match plan.prompt {
         Prompt::Ids(ids) => ids,
         Prompt::Text(text) => model.prompt_ids(&text, &plan.options)?,

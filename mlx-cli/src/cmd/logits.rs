@@ -13,7 +13,7 @@ use crate::report;
 
 /// Runs the command.
 pub(crate) fn run(plan: Logits, interrupt: &Interrupt) -> Result<(), Failure> {
-    let model = load(&plan.dir)?;
+    let model = load(&plan.dir, plan.adapter.as_deref())?;
     let logits = model.logits(&plan.ids)?;
     logits.eval()?;
     let metadata = BTreeMap::from([("format".to_owned(), "mlx".to_owned())]);

@@ -3,10 +3,12 @@
 
 pub(crate) mod bench;
 pub(crate) mod chat;
+pub(crate) mod fuse;
 pub(crate) mod generate;
 pub(crate) mod info;
 pub(crate) mod logits;
 pub(crate) mod tokenize;
+pub(crate) mod train;
 
 use std::path::Path;
 
@@ -18,10 +20,14 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::report::{self, Bar};
 
-/// Loads a checkpoint, with a progress bar where somebody is looking.
-fn load(dir: &Path) -> Result<Model, Failure> {
+/// Loads a checkpoint, with a progress bar where somebody is looking, and the adapter that goes with it.
+fn load(dir: &Path, adapter: Option<&Path>) -> Result<Model, Failure> {
     let progress = Bar::loading().map(|bar| Progress::new(move |done, total| bar.update(done, total)));
-    Ok(load_with(dir, &LoadOptions { progress })?)
+    let mut model = load_with(dir, &LoadOptions { progress })?;
+    if let Some(adapter) = adapter {
+        model.load_adapter(adapter)?;
+    }
+    Ok(model)
 }
 
 /// `options` that Ctrl-C cancels, with a progress bar for long prompts.
