@@ -241,6 +241,9 @@ pub fn softmin(x: &Array, axis: i32) -> Result<Array> {
 /// [`Error::Core`] when `x` is not floating or `axis` out of range.
 pub fn log_softmax(x: &Array, axis: i32) -> Result<Array> {
     wide("log_softmax", x, |x| {
+        if x.dim(axis)? == 0 {
+            return Ok(x.clone());
+        }
         // A large maximum would round the sum away.
         let x = (x - &x.max(axis, true)?.stop_gradient()?)?;
         Ok((&x - &x.logsumexp(axis, true)?)?)

@@ -9,10 +9,27 @@ use crate::error::{Error, Result, floating};
 use crate::unary::without_parameters;
 
 /// The largest value under each window: [`MaxPool1d`], [`MaxPool2d`] or [`MaxPool3d`]. Padding is smaller than any.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_nn::Result<()> {
+/// let x = mlx_core::Array::from_slice(&[1.0f32, 4.0, 2.0, 3.0], &[1, 2, 2, 1])?;
+/// assert_eq!(mlx_nn::MaxPool2d::new([1, 2])?.forward(&x)?.to_vec::<f32>()?, [4.0, 3.0]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool<const N: usize>(Windows<N>);
 
 /// The mean of the values under each window: [`AvgPool1d`], [`AvgPool2d`] or [`AvgPool3d`]. Padding counts as zeros.
+///
+/// # Examples
+/// ```
+/// # fn main() -> mlx_nn::Result<()> {
+/// let x = mlx_core::Array::from_slice(&[1.0f32, 3.0, 5.0], &[1, 3, 1])?;
+/// let overlapping = mlx_nn::AvgPool1d::with([2], [1], [0])?;
+/// assert_eq!(overlapping.forward(&x)?.to_vec::<f32>()?, [2.0, 4.0]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvgPool<const N: usize>(Windows<N>);
 

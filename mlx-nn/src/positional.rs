@@ -97,6 +97,9 @@ impl SinusoidalEncoding {
     }
 }
 
+/// More than anything has, so that a list of slopes is short.
+const MAX_HEADS: i32 = 1 << 16;
+
 /// What distance takes off the scores of attention: `−slope · |i − j|` for query i and key j, with a slope for each head.
 ///
 /// - `queries`, `keys`: how many there are; the first query stands at `offset`, the first key at 0
@@ -123,7 +126,10 @@ pub fn alibi(queries: i32, keys: i32, heads: i32, offset: i32, dtype: Dtype) -> 
     if !dtype.is_float() {
         return Err(Error::config("dtype", format!("expected a floating dtype, found {dtype}")));
     }
-    let slopes: Vec<f32> = slopes(positive("heads", heads)?).into_iter().map(|slope| -slope as f32).collect();
+    if !(1..=MAX_HEADS).contains(&heads) {
+        return Err(Error::config("heads", format!("expected 1 to {MAX_HEADS}, found {heads}")));
+    }
+    let slopes: Vec<f32> = slopes(heads).into_iter().map(|slope| -slope as f32).collect();
     let slopes = Array::from_slice(&slopes, &[heads, 1, 1])?;
     let range = |start: i32, end: i32| Array::arange(start.into(), end.into(), 1.0, Dtype::Int32);
     let distance = (&range(offset, end)?.expand_dims(1)? - &range(0, keys)?)?.abs()?;

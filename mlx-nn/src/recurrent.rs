@@ -97,6 +97,18 @@ impl Gru {
     ///
     /// # Errors
     /// [`Error::Config`] when a width is not positive, or 3 · H too large.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_nn::Result<()> {
+    /// use mlx_core::{Array, Dtype, random::Key};
+    /// let gru = mlx_nn::Gru::new(3, 5, true, &Key::new(0)?)?;
+    /// let text = gru.forward(&Array::ones(&[7, 3], Dtype::Float32)?, None)?;
+    /// // One more step, from the last state.
+    /// let last = text.slice_axis(0, 6, 7)?.squeeze_axis(0)?;
+    /// assert_eq!(gru.forward(&Array::ones(&[1, 3], Dtype::Float32)?, Some(&last))?.shape(), [1, 5]);
+    /// # Ok(()) }
+    /// ```
     pub fn new(inputs: i32, hidden: i32, bias: bool, key: &Key) -> Result<Self> {
         let mut draw = Draw::new(inputs, hidden, key)?;
         let rows = rows(hidden, 3)?;
@@ -166,6 +178,16 @@ impl Lstm {
     ///
     /// # Errors
     /// [`Error::Config`] when a width is not positive, or 4 · H too large.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> mlx_nn::Result<()> {
+    /// use mlx_core::{Array, Dtype, random::Key};
+    /// let lstm = mlx_nn::Lstm::new(3, 5, true, &Key::new(0)?)?;
+    /// let (states, cells) = lstm.forward(&Array::ones(&[2, 7, 3], Dtype::Float32)?, None, None)?;
+    /// assert_eq!((states.shape(), cells.shape()), (&[2, 7, 5][..], &[2, 7, 5][..]));
+    /// # Ok(()) }
+    /// ```
     pub fn new(inputs: i32, hidden: i32, bias: bool, key: &Key) -> Result<Self> {
         let mut draw = Draw::new(inputs, hidden, key)?;
         let rows = rows(hidden, 4)?;

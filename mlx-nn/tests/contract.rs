@@ -13,7 +13,7 @@ use crate::common::{FLOATS, assert_close, pseudo, tolerance, values};
 
 /// Checks a layer that maps `[B, .., dim]` to `[B, .., out]`: shape and dtype, that rows of a batch do not mix, and
 /// that a copy loaded from its parameters computes the same.
-fn check<M: Module>(
+pub(crate) fn check<M: Module>(
     make: &dyn Fn() -> M,
     forward: &dyn Fn(&M, &Array) -> Result<Array>,
     input: &[i32],

@@ -111,14 +111,14 @@ pub fn he_uniform(shape: &[i32], dtype: Dtype, fan: Fan, gain: f32, key: &Key) -
 ///
 /// # Errors
 /// [`Error::Input`] when the shape has not two axes, [`Error::Config`] when `sparsity` is outside 0 to 1; as [`normal`].
-pub fn sparse(shape: &[i32], dtype: Dtype, sparsity: f32, deviation: f32, key: &Key) -> Result<Array> {
+pub fn sparse(shape: &[i32], dtype: Dtype, sparsity: f64, deviation: f32, key: &Key) -> Result<Array> {
     let &[rows, columns] = shape else { return Err(Error::input("sparse", "[rows, columns]", shape)) };
     if !(0.0..=1.0).contains(&sparsity) {
         return Err(Error::config("sparsity", format!("expected a number from 0 to 1, found {sparsity}")));
     }
     let (values, order) = key.split()?;
     let values = normal(shape, dtype, 0.0, deviation, &values)?;
-    let zeros = (f64::from(sparsity) * f64::from(columns)).ceil() as i32;
+    let zeros = (sparsity * f64::from(columns)).ceil() as i32;
     if rows < 1 || zeros < 1 {
         return Ok(values);
     }
