@@ -105,6 +105,9 @@ pub(crate) const FOODS: &[&str] = &[
     "pancakes", "peaches",
 ];
 
+/// What a cake is baked with.
+pub(crate) const FRUITS: &[&str] = &["apples", "pears", "plums", "cherries", "berries", "peaches", "nuts"];
+
 /// Places, with what stands before them when somebody is there.
 pub(crate) const PLACES: &[(&str, &str)] = &[
     ("in", "the meadow"),

@@ -7,8 +7,8 @@ mod plots_more;
 use crate::draw::Draw;
 use crate::text::{Slots, a, capital, render};
 use crate::words::{
-    ANIMALS, BOYS, CHILD_HOMES, COLOURS, FEMALE, FOODS, FRAGILE, FRIEND_TRAITS, GIRLS, MALE, PLACES, SOFT,
-    THINGS, TRAITS,
+    ANIMALS, BOYS, CHILD_HOMES, COLOURS, FEMALE, FOODS, FRAGILE, FRIEND_TRAITS, FRUITS, GIRLS, MALE, PLACES,
+    SOFT, THINGS, TRAITS,
 };
 
 /// What happens in a story, as templates.
@@ -115,6 +115,7 @@ fn cast(plot: &Plot, draw: &mut Draw) -> Slots {
         ("thing", draw.pick(THINGS).to_owned()),
         ("fragile", draw.pick(FRAGILE).to_owned()),
         ("soft", draw.pick(SOFT).to_owned()),
+        ("fruit", draw.pick(FRUITS).to_owned()),
         ("food", draw.pick(FOODS).to_owned()),
         ("theme", plot.theme.to_owned()),
         ("title", hero.title()),

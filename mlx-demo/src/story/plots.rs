@@ -34,8 +34,8 @@ pub(super) const PLOTS: &[&Plot] = &[
                thin and tired|had not eaten all day|was very hungry]. {name} looked at the basket and \
                thought for a [moment|while]. [[It was hard to give something away|There were so many \
                {food} in it]. |][then {he} smiled. |]\"[Sit down with me|Come and eat with me|Take as \
-               many as you like],\" {he} said. [They sat [under a tree|in the sun|on a log] and ate \
-               [together|side by side] until the basket was empty. |]\"[You are very kind|That was the \
+               many as you like],\" {he} said. They sat [under a tree|in the sun|on a log] and ate \
+               [together|side by side] until the basket was empty. \"[You are very kind|That was the \
                best meal of my life|I will not forget this],\" said {fname}. {name} [felt warm \
                inside|was glad], for [shared food tastes better|the {food} had never tasted so good|a \
                good meal is better with a friend].",
@@ -106,7 +106,7 @@ pub(super) const PLOTS: &[&Plot] = &[
                little bird|ran after a leaf] to {place} and forgot to look at the path. [Soon|All at \
                once], nothing looked the same. [\"[I am lost|Where am I]!\" {he} [cried|whispered]. \
                |]It [grew dark|was getting late], and {name} sat down [on a stone|under a tree]. then \
-               {he} saw a small light. [It was a lantern, and a(n) {friend} was holding it.|A(n) \
+               {he} saw a small light. [It was a lantern, and a(n) {friend} was holding it.|a(n) \
                {friend} was holding a lantern.] \"[Are you lost|Do you need help]?\" {fname} asked. \
                {name} nodded. \"Tell me what is near your home,\" said {fname}. [{name} thought about \
                the way the air smelled and the sounds at night, and told {fhim}|{name} told {fhim}]. \
@@ -167,7 +167,7 @@ pub(super) const PLOTS: &[&Plot] = &[
                all {his} courage], lit a candle and opened the door. There stood a(n) {friend}, [wet \
                and cold|shaking with cold]. \"[I am sorry|Please do not be afraid],\" said {fname}. \
                [\"[It is raining, and I have no place to sleep|I saw your house and hoped that you were \
-               awake].\" |][{name} [laughed|had to laugh]. |]\"I thought you were a ghost!\" {he} said. \
+               awake].\" |]{name} [laughed|had to laugh]. \"I thought you were a ghost!\" {he} said. \
                {He} made some tea and gave {fname} [a warm bed|a place by the fire]. In the morning, \
                they had breakfast together, and {name} had [a new friend|a friend instead of a ghost].",
         questions: &[
@@ -178,20 +178,20 @@ pub(super) const PLOTS: &[&Plot] = &[
     },
     &Plot {
         theme: "baking a cake",
-        text: "[On Sunday|One rainy day|One cold morning], {name} wanted to bake a cake with {food}. \
+        text: "[On Sunday|One rainy day|One cold morning], {name} wanted to bake a cake with {fruit}. \
                {he} took flour and milk, but there were no eggs [in the house|left]. \"[What shall I do \
                now?|A cake without eggs is no cake!]\" {he} said. {He} went next door to a(n) {friend}. \
-               \"I have eggs,\" said {fname}, \"but I have no {food}.\" [They [looked at each other and \
-               smiled|had the same idea]. |]{fname} brought the eggs, and they [baked|made the cake] \
-               together. [{name} stirred, and {fname} [put the {food} on top|watched the oven]. |][soon \
-               the whole house smelled [sweet|wonderful]. |]The cake was [golden and round|big and \
-               soft], and they ate it [on the steps in front of the house|while it was still warm]. \
+               \"I have eggs,\" said {fname}, \"but I have no {fruit}.\" [They [looked at each other \
+               and smiled|had the same idea]. |]{fname} brought the eggs, and they [baked|made the \
+               cake] together. [{name} stirred, and {fname} [put the {fruit} on top|watched the oven]. \
+               |][soon the whole house smelled [sweet|wonderful]. |]The cake was [golden and round|big \
+               and soft], and they ate it [on the steps in front of the house|while it was still warm]. \
                \"[We should do this every week|Tomorrow we bake again],\" said {name}.[ And that is \
                what they did.|]",
         questions: &[
             ("What was missing?", "The eggs were missing."),
             ("Who had eggs?", "{fname} had eggs."),
-            ("What was on the cake?", "There were {food} on the cake."),
+            ("What was on the cake?", "There were {fruit} on the cake."),
         ],
     },
     &Plot {

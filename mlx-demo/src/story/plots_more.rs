@@ -59,7 +59,7 @@ pub(super) const PLOTS: &[&Plot] = &[
     },
     &Plot {
         theme: "a new neighbour",
-        text: "[One day|In autumn|Last spring], a(n) {friend} moved into the empty house near {place}. \
+        text: "[One day|In autumn|Last spring], a(n) {friend} moved into the empty house {at_place}. \
                {fname} did not know anybody and [was too shy to say hello|stayed inside all day]. \
                {name} saw {fhim} at the window. [\"[It must be hard to be new|{fname} looks lonely],\" \
                {he} thought. |]So {name} [took some {food}|packed a basket with {food}], walked over \
@@ -73,7 +73,7 @@ pub(super) const PLOTS: &[&Plot] = &[
         questions: &[
             ("Who was new?", "{ftitle} was new."),
             ("What did {name} bring?", "{name} brought {food}."),
-            ("Where was the empty house?", "The empty house was near {place}."),
+            ("Where was the empty house?", "The empty house was {at_place}."),
         ],
     },
     &Plot {
@@ -131,14 +131,14 @@ pub(super) const PLOTS: &[&Plot] = &[
         theme: "a helper in need",
         text: "One day {at_place}, {name} heard a cry. a(n) {friend} was [stuck between two \
                rocks|caught in a thorny bush|stuck in deep mud]. [\"[Please help me|Help],\" called \
-               {fname}. |]{name} was [small and not very strong|late already], but {he} [pulled and \
-               pushed|worked hard] until {fname} was free. \"[One day, I will help you too|I will never \
-               forget this],\" said {fname}. {name} [only laughed|smiled]. [\"[You do not have to|It \
-               was nothing],\" {he} said. |][When winter came|Months later], there was [deep snow \
-               everywhere|no food left in the house], and {name} was [hungry and cold|ill and alone]. \
-               Then somebody knocked. It was {fname} with a sack full of {food}. [\"I told you that I \
-               would come,\" said {fname}. |][They stayed together until spring|They lit a fire and \
-               ate], and {name} [learned that no kindness is ever lost|was not cold any more].",
+               {fname}. |]{name} was [tired|late already], but {he} [pulled and pushed|worked hard] \
+               until {fname} was free. \"[One day, I will help you too|I will never forget this],\" \
+               said {fname}. {name} [only laughed|smiled]. [\"[You do not have to|It was nothing],\" \
+               {he} said. |][When winter came|Months later], there was [deep snow everywhere|no food \
+               left in the house], and {name} was [hungry and cold|ill and alone]. Then somebody \
+               knocked. It was {fname} with a sack full of {food}. [\"I told you that I would come,\" \
+               said {fname}. |][They stayed together until spring|They lit a fire and ate], and {name} \
+               [learned that no kindness is ever lost|was not cold any more].",
         questions: &[
             ("What was in the sack?", "There were {food} in the sack."),
             ("Who cried for help?", "{fname} cried for help."),
