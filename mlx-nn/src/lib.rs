@@ -51,6 +51,7 @@ pub mod optim;
 pub mod params;
 
 mod batch_norm;
+mod bilinear;
 mod constant;
 mod conv;
 mod dropout;
@@ -76,6 +77,7 @@ mod upsample;
 
 pub use activation::Activation;
 pub use batch_norm::{BatchNorm, BatchStatistics};
+pub use bilinear::Bilinear;
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d,
 };
@@ -100,5 +102,5 @@ pub use transformer::{
     Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
     TransformerMasks, TransformerOptions,
 };
-pub use unary::{Function, Unary};
+pub use unary::{Function, Identity, Unary};
 pub use upsample::{Grid, Interpolation, Upsample};

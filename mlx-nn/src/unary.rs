@@ -67,6 +67,16 @@ impl<F: Fn(&Array) -> Result<Array>> Unary for Function<F> {
     }
 }
 
+/// Gives back what it is given: in the place of a layer that is left out, so that those behind it keep their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity;
+
+impl Unary for Identity {
+    fn apply(&self, x: &Array, _key: Option<&Key>) -> Result<Array> {
+        Ok(x.clone())
+    }
+}
+
 /// Implements [`Module`] for types without parameters.
 macro_rules! without_parameters {
     ($($type:ty),+ $(,)?) => {$(
@@ -96,7 +106,7 @@ macro_rules! unary {
     )+};
 }
 
-without_parameters!(Activation);
+without_parameters!(Activation, Identity);
 
 unary! {
     Activation, Prelu,

@@ -9,10 +9,10 @@ use mlx_core::transform::vjp;
 use mlx_core::{Array, ConvOptions, ConvTransposeOptions, Dtype, concatenate};
 use mlx_nn::activation::Elementwise;
 use mlx_nn::{
-    Activation, AvgPool2d, BatchNorm, Conv1d, Conv2d, ConvTranspose1d, Function, Grid, GroupNorm, Grouping,
-    Gru, InstanceNorm, Interpolation, Lstm, MaxPool1d, MaxPool2d, Module, MultiHeadAttention,
-    MultiHeadOptions, Prelu, Rnn, Sequential, SinusoidalEncoding, SinusoidalOptions, TransformerEncoder,
-    TransformerOptions, Unary, Upsample, activation, alibi, params,
+    Activation, AvgPool2d, BatchNorm, Bilinear, Conv1d, Conv2d, ConvTranspose1d, Function, Grid, GroupNorm,
+    Grouping, Gru, Identity, InstanceNorm, Interpolation, Lstm, MaxPool1d, MaxPool2d, Module,
+    MultiHeadAttention, MultiHeadOptions, Prelu, Rnn, Sequential, SinusoidalEncoding, SinusoidalOptions,
+    TransformerEncoder, TransformerOptions, Unary, Upsample, activation, alibi, params,
 };
 
 use crate::common::{assert_close, pseudo, tolerance, values, weights};
@@ -57,6 +57,9 @@ fn layers_keep_dtypes_and_rows_apart_and_load_what_they_list() {
     check(&|| Lstm::new(4, 5, true, &key()).unwrap(), &cells, &[2, 3, 4], 5);
     let attention = || MultiHeadAttention::new(4, 2, &MultiHeadOptions::default()).unwrap();
     check(&attention, &|layer, x| layer.forward(x, x, x, Mask::Causal), &[2, 3, 4], 4);
+    let bilinear = || Bilinear::new(4, 4, 3, true, &key()).unwrap();
+    check(&bilinear, &|layer, x| layer.forward(x, x), &[2, 3, 4], 3);
+    check(&|| Identity, &|layer, x| layer.apply(x, None), &[2, 3, 4], 4);
     check(&encoder, &|layer, x| layer.forward(x, Mask::None, None), &[2, 3, 4], 4);
     check(&|| Prelu::new(4).unwrap(), &Prelu::forward, &[2, 3, 4], 4);
     check(&|| MaxPool1d::with([3], [1], [1]).unwrap(), &MaxPool1d::forward, &[2, 3, 4], 4);

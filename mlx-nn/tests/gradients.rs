@@ -7,10 +7,10 @@ use mlx_core::fast::Mask;
 use mlx_core::random::Key;
 use mlx_core::{Array, ConvOptions, ConvTransposeOptions};
 use mlx_nn::{
-    AvgPool2d, BatchNorm, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dropout,
-    Grid, GroupNorm, Grouping, Gru, InstanceNorm, Interpolation, Linear, Lstm, MultiHeadAttention,
-    MultiHeadOptions, Prelu, Rnn, Sequential, Transformer, TransformerDecoder, TransformerEncoder,
-    TransformerMasks, TransformerOptions, Upsample, activation,
+    AvgPool2d, BatchNorm, Bilinear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d,
+    ConvTranspose3d, Dropout, Grid, GroupNorm, Grouping, Gru, InstanceNorm, Interpolation, Linear, Lstm,
+    MultiHeadAttention, MultiHeadOptions, Prelu, Rnn, Sequential, Transformer, TransformerDecoder,
+    TransformerEncoder, TransformerMasks, TransformerOptions, Upsample, activation,
 };
 
 use crate::common::pseudo;
@@ -77,6 +77,15 @@ fn transposed_convolutions() {
         || ConvTranspose3d::new(2, 2, [2, 1, 2], ConvTransposeOptions::default(), false, &key()).unwrap(),
         ConvTranspose3d::forward,
         &[1, 2, 3, 2, 2],
+    );
+}
+
+#[test]
+fn bilinear_maps() {
+    check_gradients(
+        || Bilinear::new(3, 4, 2, true, &key()).unwrap(),
+        |layer, x| layer.forward(x, &pseudo(45, &[2, 5, 4])),
+        &[2, 5, 3],
     );
 }
 

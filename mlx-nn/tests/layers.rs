@@ -8,11 +8,11 @@ use mlx_core::random::Key;
 use mlx_core::transform::vjp;
 use mlx_core::{Array, ConvOptions, ConvTransposeOptions, Dtype};
 use mlx_nn::{
-    Activation, AvgPool, BatchNorm, Conv, ConvTranspose, Embedding, Error, Function, Grid, GroupNorm,
-    Grouping, Gru, InstanceNorm, Interpolation, LayerNorm, Linear, Lstm, MaxPool, Module, MultiHeadAttention,
-    MultiHeadOptions, Prelu, Result, RmsNorm, Rnn, SinusoidalEncoding, SinusoidalOptions, Transformer,
-    TransformerDecoder, TransformerEncoder, TransformerMasks, TransformerOptions, Unary, Upsample,
-    activation, add_alibi, params,
+    Activation, AvgPool, BatchNorm, Bilinear, Conv, ConvTranspose, Embedding, Error, Function, Grid,
+    GroupNorm, Grouping, Gru, InstanceNorm, Interpolation, LayerNorm, Linear, Lstm, MaxPool, Module,
+    MultiHeadAttention, MultiHeadOptions, Prelu, Result, RmsNorm, Rnn, SinusoidalEncoding, SinusoidalOptions,
+    Transformer, TransformerDecoder, TransformerEncoder, TransformerMasks, TransformerOptions, Unary,
+    Upsample, activation, add_alibi, params,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -49,7 +49,7 @@ const FUNCTIONS: &[&str] = &[
     "glu",
     "prelu",
 ];
-const DENSE: &[&str] = &["linear", "embedding", "rms_norm", "layer_norm"];
+const DENSE: &[&str] = &["linear", "bilinear", "embedding", "rms_norm", "layer_norm"];
 const CONVOLUTIONS: &[&str] =
     &["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"];
 const POOLS: &[&str] = &["max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"];
@@ -216,6 +216,11 @@ impl Case {
             "prelu" => self.unary(Prelu::new(self.get("features")).unwrap()),
             "linear" => {
                 self.unary(Linear::new(self.get("inputs"), self.get("outputs"), self.get("bias")).unwrap());
+            }
+            "bilinear" => {
+                let (first, second, outputs) = (self.get("first"), self.get("second"), self.get("outputs"));
+                let layer = Bilinear::new(first, second, outputs, self.get("bias"), &key()).unwrap();
+                self.check(layer, |layer, x| Ok(vec![layer.forward(&x[0], &x[1])?]));
             }
             "embedding" => self.unary(Embedding::new(self.get("vocab"), self.get("dim")).unwrap()),
             "rms_norm" => self.unary(RmsNorm::new(self.get("dim"), 1e-5).unwrap()),

@@ -6,10 +6,10 @@ use mlx_core::random::Key;
 use mlx_core::{Array, ConvOptions, ConvTransposeOptions, Dtype};
 use mlx_nn::init::{self, Fan};
 use mlx_nn::{
-    AvgPool2d, BatchNorm, Conv1d, Conv2d, ConvTranspose1d, Dropout, Dropout2d, Dropout3d, GroupNorm,
-    Grouping, Gru, InstanceNorm, Interpolation, Lstm, MaxPool1d, MultiHeadAttention, MultiHeadOptions, Prelu,
-    Result, Rnn, SinusoidalEncoding, SinusoidalOptions, TransformerDecoderLayer, TransformerEncoderLayer,
-    TransformerOptions, Upsample, activation, add_alibi, alibi,
+    AvgPool2d, BatchNorm, Bilinear, Conv1d, Conv2d, ConvTranspose1d, Dropout, Dropout2d, Dropout3d,
+    GroupNorm, Grouping, Gru, InstanceNorm, Interpolation, Lstm, MaxPool1d, MultiHeadAttention,
+    MultiHeadOptions, Prelu, Result, Rnn, SinusoidalEncoding, SinusoidalOptions, TransformerDecoderLayer,
+    TransformerEncoderLayer, TransformerOptions, Upsample, activation, add_alibi, alibi,
 };
 
 #[track_caller]
@@ -77,6 +77,18 @@ fn convolutions() {
     refused(make(ConvTransposeOptions { output_padding: [-1], ..usual }), &["output_padding: ", "[-1]"]);
     refused(make(ConvTransposeOptions { stride: [0], ..usual }), &["stride: ", "[0]"]);
     refused(make(usual).unwrap().forward(&ones(&[1, 2, 3])), &["transposed conv1d: ", "[B, L, 2]"]);
+}
+
+#[test]
+fn bilinear_maps() {
+    refused(Bilinear::new(0, 1, 1, true, &key()), &["first: ", "found 0"]);
+    refused(Bilinear::new(1, 0, 1, true, &key()), &["second: ", "found 0"]);
+    refused(Bilinear::new(1, 1, -1, true, &key()), &["outputs: ", "found -1"]);
+    let layer = Bilinear::new(3, 4, 2, true, &key()).unwrap();
+    refused(layer.forward(&ones(&[2, 4]), &ones(&[2, 4])), &["bilinear: ", "a of [.., 3]", "[2, 4]"]);
+    refused(layer.forward(&ones(&[2, 3]), &ones(&[5, 4])), &["bilinear: ", "b of [2, 4]", "[5, 4]"]);
+    refused(layer.forward(&ones(&[]), &ones(&[4])), &["bilinear: ", "a of "]);
+    refused(layer.forward(&ones(&[2, 3]), &whole(&[2, 4])), &["bilinear: ", "b: ", "floating"]);
 }
 
 #[test]

@@ -117,6 +117,9 @@ def functions():
 def existing():
     record("linear", nn.Linear(4, 3), [draw(2, 3, 4)], {"inputs": 4, "outputs": 3, "bias": True})
     record("linear", nn.Linear(5, 2, bias=False), [draw(5)], {"inputs": 5, "outputs": 2, "bias": False})
+    config = {"first": 3, "second": 4, "outputs": 2}
+    record("bilinear", nn.Bilinear(3, 4, 2), [draw(2, 5, 3), draw(2, 5, 4)], config | {"bias": True})
+    record("bilinear", nn.Bilinear(3, 4, 2, bias=False), [draw(3), draw(4)], config | {"bias": False})
     record("embedding", nn.Embedding(5, 3), [mx.array([[1, 4, 1], [0, 2, 1]])], {"vocab": 5, "dim": 3})
     record("rms_norm", nn.RMSNorm(6, 1e-5), [draw(2, 3, 6)], {"dim": 6})
     record("layer_norm", nn.LayerNorm(6, 1e-5), [draw(2, 3, 6)], {"dim": 6, "bias": True})
