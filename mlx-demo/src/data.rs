@@ -110,16 +110,20 @@ pub(crate) fn domains(seed: u64) -> Parts {
     }
 }
 
-/// All the text of examples, which tokenizers are trained on.
+/// All that examples say, with the roles of those who say it: what tokenizers are trained on.
 pub(crate) fn texts(examples: &[Value]) -> Vec<&str> {
-    examples
-        .iter()
-        .flat_map(|example| {
-            let messages = example.get("messages").and_then(Value::as_array).into_iter().flatten();
-            let contents = messages.filter_map(|message| message.get("content"));
-            contents.chain(example.get("text")).filter_map(Value::as_str).collect::<Vec<_>>()
-        })
-        .collect()
+    let mut texts = Vec::new();
+    for example in examples {
+        texts.extend(example.get("text").and_then(Value::as_str));
+        for message in example.get("messages").and_then(Value::as_array).into_iter().flatten() {
+            texts.extend(message.get("content").and_then(Value::as_str));
+            let role = message.get("role").and_then(Value::as_str);
+            texts.extend(role);
+            // As Gemma calls it.
+            texts.extend(role.filter(|role| *role == "assistant").map(|_| "model"));
+        }
+    }
+    texts
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! - `checkpoint`: the files around them.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod data;
 mod domains;
 mod draw;
@@ -18,6 +19,7 @@ mod facts;
 mod files;
 mod story;
 mod text;
+mod tokenizer;
 mod words;
 
 use std::path::Path;
@@ -28,11 +30,13 @@ use anyhow::Result;
 /// `gemma3` with a tokenizer and the configs of a small model, without weights.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a file cannot be written, or the tokenizers library fails.
 pub fn write(output: &Path, seed: u64) -> Result<()> {
     let stories = data::stories(seed);
     let domains = data::domains(seed);
     stories.write(&output.join("data/stories"))?;
     domains.write(&output.join("data/domains"))?;
-    Ok(())
+    let texts = [data::texts(&stories.train), data::texts(&domains.train)].concat();
+    checkpoint::qwen3(&output.join("qwen3"), &texts)?;
+    checkpoint::gemma3(&output.join("gemma3"), &texts)
 }

@@ -276,3 +276,24 @@ fn an_end_of_text_that_nobody_names_is_missed() {
     let options = EncodeOptions { append_eos: false, ..EncodeOptions::default() };
     assert_eq!(encode_one(json!({"text": "xq"}), &tokenizer, &options).examples.len(), 1);
 }
+
+#[test]
+fn the_first_line_that_cannot_be_learnt_is_named_and_the_order_stays() {
+    let tokenizer = tokenizer(QWEN);
+    let chat = |n: usize| {
+        let turns =
+            json!([{"role": "user", "content": "A"}, {"role": "assistant", "content": n.to_string()}]);
+        json!({ "messages": turns })
+    };
+    let mut lines: Vec<Value> = (0..100).map(chat).collect();
+    let encoded = encode(&records(&lines), &tokenizer, &EncodeOptions::default()).unwrap();
+    for (n, text) in all_shown(&encoded, &tokenizer).iter().enumerate() {
+        assert!(text.ends_with(&format!("[{n}<|im_end|>]")), "{text}");
+    }
+    for bad in [97, 60, 31] {
+        lines[bad] = json!({"messages": [{"role": "user", "content": "A"}]});
+        let message =
+            encode(&records(&lines), &tokenizer, &EncodeOptions::default()).unwrap_err().to_string();
+        assert!(message.contains(&format!(": line {}: ", bad + 1)), "{message}");
+    }
+}

@@ -5,7 +5,7 @@ mod plots;
 mod plots_more;
 
 use crate::draw::Draw;
-use crate::text::{Slots, a, capital, render};
+use crate::text::{Slots, capital, render};
 use crate::words::{
     ANIMALS, BOYS, CHILD_HOMES, COLOURS, FEMALE, FOODS, FRAGILE, FRIEND_TRAITS, FRUITS, GIRLS, MALE, PLACES,
     SOFT, THINGS, TRAITS,
@@ -177,6 +177,7 @@ fn person(draw: &mut Draw, other: Option<&Person>) -> Person {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::a;
 
     #[test]
     fn stories_are_written_as_english_is() {

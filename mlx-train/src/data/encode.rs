@@ -6,7 +6,11 @@
 //! first is the answer with the end of its turn. So a mask is what the model says after what it is given when it is
 //! used, whatever the template does; `{% generation %}` blocks of templates are not needed.
 
+use std::num::NonZero;
 use std::ops::Range;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
 
 use mlx_models::{ChatOptions, Message, Tokenizer};
 use serde::{Deserialize, Serialize};
@@ -144,22 +148,12 @@ pub fn encode(records: &Records, tokenizer: &Tokenizer, options: &EncodeOptions)
     }
     let encoder = Encoder { tokenizer, options };
     let mut encoded = Encoded { examples: Vec::new(), truncated: 0, dropped: 0 };
-    for (line, record) in records.iter() {
-        let wrong = |message| Error::Line { path: records.path().to_owned(), line, message };
-        let examples = encoder.record(record).map_err(|failure| match failure {
-            Failure::Models(source) => {
-                Error::Encode { path: records.path().to_owned(), line, source: source.into() }
-            }
-            Failure::Record(message) => wrong(message),
-            Failure::NoEos => {
-                Error::argument("append_eos", "the tokenizer's files name no `eos_token` that it knows")
-            }
-        })?;
+    for (line, examples) in encoder.all(records)? {
         for (mut ids, mut mask) in examples {
             if ids.len() > options.max_length {
                 if options.too_long == TooLong::Refuse {
-                    let (found, limit) = (ids.len(), options.max_length);
-                    return Err(wrong(format!("{found} tokens, expected {limit} at most")));
+                    let message = format!("{} tokens, expected {} at most", ids.len(), options.max_length);
+                    return Err(Error::Line { path: records.path().to_owned(), line, message });
                 }
                 ids.truncate(options.max_length);
                 mask.truncate(options.max_length);
@@ -204,6 +198,38 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
+    /// The examples of each line, encoded by all processors at once; the error of the first line that has one.
+    fn all(&self, records: &Records) -> Result<Vec<(usize, Vec<Marked>)>> {
+        let lines: Vec<(usize, &Record)> = records.iter().collect();
+        let workers = thread::available_parallelism().map_or(1, NonZero::get);
+        let work = |part: &[(usize, &Record)]| -> Result<Vec<(usize, Vec<Marked>)>> {
+            part.iter().map(|&(line, record)| Ok((line, self.line(records.path(), line, record)?))).collect()
+        };
+        let work = &work;
+        let parts = thread::scope(|scope| {
+            let parts = lines.chunks(lines.len().div_ceil(workers).max(1));
+            let start = |part| thread::Builder::new().spawn_scoped(scope, move || work(part));
+            let threads = parts.map(start).collect::<std::io::Result<Vec<_>>>();
+            let threads = threads.map_err(|source| Error::io(records.path(), source))?;
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|payload| resume_unwind(payload)))
+                .collect::<Result<Vec<_>>>()
+        })?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// The examples of one line.
+    fn line(&self, path: &Path, line: usize, record: &Record) -> Result<Vec<Marked>> {
+        self.record(record).map_err(|failure| match failure {
+            Failure::Models(source) => Error::Encode { path: path.to_owned(), line, source: source.into() },
+            Failure::Record(message) => Error::Line { path: path.to_owned(), line, message },
+            Failure::NoEos => {
+                Error::argument("append_eos", "the tokenizer's files name no `eos_token` that it knows")
+            }
+        })
+    }
+
     fn record(&self, record: &Record) -> Result<Vec<Marked>, Failure> {
         match record {
             Record::Text(text) => {
