@@ -52,6 +52,8 @@ fn run() -> Result<(), Failure> {
         Command::Logits(args) => cmd::logits::run(plan::Logits::new(args)?, &interrupt),
         Command::Info(args) => cmd::info::run(plan::Info::new(args)?),
         Command::Bench(args) => cmd::bench::run(plan::Bench::new(args)?),
+        Command::Quantize(args) => cmd::quantize::run(plan::Quantize::new(args)?, &interrupt),
+        Command::Perplexity(args) => cmd::perplexity::run(plan::Perplexity::new(args)?),
     }
 }
 

@@ -6,6 +6,8 @@ pub(crate) mod chat;
 pub(crate) mod generate;
 pub(crate) mod info;
 pub(crate) mod logits;
+pub(crate) mod perplexity;
+pub(crate) mod quantize;
 pub(crate) mod tokenize;
 
 use std::path::Path;
@@ -22,6 +24,16 @@ use crate::report::{self, Bar};
 fn load(dir: &Path) -> Result<Model, Failure> {
     let progress = Bar::loading().map(|bar| Progress::new(move |done, total| bar.update(done, total)));
     Ok(load_with(dir, &LoadOptions { progress })?)
+}
+
+/// An error about one of `arguments` as one about the flag of this name.
+fn usage(error: mlx_models::Error, arguments: &[&str]) -> Failure {
+    match error {
+        mlx_models::Error::Argument { argument, message } if arguments.contains(&argument) => {
+            Failure::Usage(format!("--{}: {message}", argument.replace('_', "-")))
+        }
+        other => other.into(),
+    }
 }
 
 /// `options` that Ctrl-C cancels, with a progress bar for long prompts.
