@@ -3,7 +3,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mlx_core::QuantMode;
+use mlx_models::{Recipe, Rule};
 
 pub(crate) mod train;
 
@@ -39,6 +42,10 @@ pub(crate) enum Command {
     Train(Box<TrainArgs>),
     /// Write what an adapter changes into the weights
     Fuse(FuseArgs),
+    /// Write a checkpoint with its weights in few bits, or back in full
+    Quantize(QuantizeArgs),
+    /// Measure how well a model predicts a text
+    Perplexity(PerplexityArgs),
 }
 
 /// Where the checkpoint is.
@@ -236,7 +243,7 @@ pub(crate) struct BenchArgs {
     pub(crate) adapter: AdapterArgs,
 
     /// Random weights in the shapes of a real checkpoint, made in memory
-    #[arg(long, value_name = "NAME", conflicts_with = "model", value_parser = clap::builder::PossibleValuesParser::new(mlx_models::PRESETS))]
+    #[arg(long, value_name = "NAME", conflicts_with = "model", value_parser = PossibleValuesParser::new(mlx_models::PRESETS))]
     pub(crate) preset: Option<String>,
 
     /// Quantise the weights to so many bits in groups of 64
@@ -264,6 +271,138 @@ pub(crate) struct BenchArgs {
     pub(crate) json: bool,
 }
 
+/// `mlx quantize`
+#[derive(Debug, Args)]
+#[command(after_help = QUANTIZE_EXAMPLES)]
+pub(crate) struct QuantizeArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+
+    /// The directory to write, which must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    /// Bits of a weight: 2, 3, 4, 5, 6 or 8 for mode affine [default: 4, or what the mode has]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "recipe")]
+    pub(crate) bits: Option<i32>,
+
+    /// Weights that share a scale: 32, 64 or 128 for mode affine [default: 64, or what the mode has]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) group_size: Option<i32>,
+
+    /// How weights become few bits
+    #[arg(long, value_name = "MODE", default_value = "affine", value_parser = PossibleValuesParser::new(QuantMode::ALL.map(QuantMode::name)))]
+    pub(crate) mode: String,
+
+    /// Few bits for most layers and more for those that need them
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Recipe::ALL.map(Recipe::name)))]
+    pub(crate) recipe: Option<String>,
+
+    /// Settings for the layers whose path fits a pattern: bits (6), bits and group size (6:32), a mode (mxfp8), or skip;
+    /// may be given several times, the first that fits decides
+    #[arg(long, value_name = "PATTERN=SETTING", value_parser = rule)]
+    pub(crate) rule: Vec<Rule>,
+
+    /// What stays dense is of this type, and the computation too [default: as it is]
+    #[arg(long, value_name = "TYPE", value_parser = PossibleValuesParser::new(["float16", "bfloat16", "float32"]))]
+    pub(crate) dtype: Option<String>,
+
+    /// Turn a quantised checkpoint back into a dense one
+    #[arg(long, conflicts_with_all = ["bits", "group_size", "mode", "recipe", "rule"])]
+    pub(crate) dequantize: bool,
+
+    /// The most bytes of weights in one file
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = size, allow_hyphen_values = true)]
+    pub(crate) max_shard_size: usize,
+
+    /// Replace a checkpoint that is in the output directory already
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const QUANTIZE_EXAMPLES: &str = "\
+Examples:
+  mlx quantize --model qwen3 --output qwen3-4bit
+  mlx quantize --model qwen3 --output qwen3-mixed --recipe mixed_4_6
+  mlx quantize --model qwen3 --output qwen3-8bit --bits 8 --rule '*.layers.0.*=skip' --rule '*.v_proj=mxfp8'
+  mlx quantize --model qwen3-4bit --output qwen3-dense --dequantize --dtype bfloat16
+
+In a pattern, * is any run of characters and ? is one. Paths are those of the network, such as
+model.embed_tokens and model.layers.0.self_attn.v_proj.";
+
+/// `mlx perplexity`
+#[derive(Debug, Args)]
+#[command(after_help = PERPLEXITY_EXAMPLES)]
+pub(crate) struct PerplexityArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+
+    #[command(flatten)]
+    pub(crate) adapter: AdapterArgs,
+
+    /// The text, or texts as JSON lines if the name ends in .jsonl; without it, standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The input is JSON lines: objects with a `text`, each a text of its own
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+
+    /// Tokens that the model sees at once [default: 2048, or the model's context where it is shorter]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) window: Option<usize>,
+
+    /// How much further each window reaches than the one before [default: half the window]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) stride: Option<usize>,
+
+    /// The most tokens to score
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) max_tokens: Option<usize>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const PERPLEXITY_EXAMPLES: &str = "\
+Examples:
+  mlx perplexity --model qwen3 --file book.txt
+  mlx perplexity --model qwen3 --file valid.jsonl --max-tokens 10000
+  fortune | mlx perplexity --model qwen3 --window 512 --stride 128
+
+Each token but the first of a text is scored once, after at least window - stride tokens where there are as many.";
+
+/// Reads a rule for single layers.
+fn rule(text: &str) -> Result<Rule, String> {
+    text.parse().map_err(|error: mlx_models::Error| error.to_string())
+}
+
+/// Reads a number of bytes, with a unit or without.
+fn size(text: &str) -> Result<usize, String> {
+    let wrong = || format!("{text:?} is not a size of at least one byte, such as 5GB, 500MB or 2GiB");
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(wrong()),
+    };
+    let bytes = number.parse::<f64>().map_err(|_| wrong())? * factor;
+    if bytes >= 1.0 { Ok(bytes as usize) } else { Err(wrong()) }
+}
+
 /// Token ids separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ids(pub(crate) Vec<u32>);
@@ -289,6 +428,24 @@ mod tests {
     #[test]
     fn the_definition_of_the_arguments_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("5GB", 5_000_000_000),
+            ("1.5 kb", 1500),
+            ("2GiB", 2 << 30),
+            (" 7M ", 7_000_000),
+            ("3tb", 3_000_000_000_000),
+            ("0.5KiB", 512),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "GB", "0", "0.1", "-1", "5 G B", "1e9", "5XB", "1.2.3", ".", "NaN", "inf"] {
+            assert!(size(wrong).unwrap_err().contains("5GB"), "{wrong}");
+        }
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Interrupt {
         self.came.load(Ordering::SeqCst)
     }
 
+    /// A flag that Ctrl-C sets.
+    pub(crate) fn token(&self) -> CancelToken {
+        CancelToken::from(Arc::clone(&self.came))
+    }
+
     /// Sets `cancel` if Ctrl-C came.
     pub(crate) fn forward(&self, cancel: &CancelToken) {
         if self.came() {

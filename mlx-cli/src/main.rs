@@ -54,6 +54,8 @@ fn run() -> Result<(), Failure> {
         Command::Train(args) => cmd::train::run(plan::train::Train::new(*args)?, &interrupt),
         Command::Fuse(args) => cmd::fuse::run(plan::train::Fuse::new(args)?),
         Command::Bench(args) => cmd::bench::run(plan::Bench::new(args)?),
+        Command::Quantize(args) => cmd::quantize::run(plan::Quantize::new(args)?, &interrupt),
+        Command::Perplexity(args) => cmd::perplexity::run(plan::Perplexity::new(args)?),
     }
 }
 

@@ -7,12 +7,15 @@ use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use mlx_core::{QuantMode, Quantization};
-use mlx_models::{ChatOptions, GenerateOptions, SamplerOptions};
+use mlx_core::{Dtype, QuantMode, Quantization};
+use mlx_models::{
+    ChatOptions, GenerateOptions, PerplexityOptions, QuantizeOptions, Recipe, SamplerOptions, SaveOptions,
+};
 use serde_json::{Map, Value};
 
 use crate::args::{
-    BenchArgs, Bits, ChatArgs, GenerateArgs, InfoArgs, LogitsArgs, ModelArgs, SamplingArgs, TokenizeArgs,
+    BenchArgs, Bits, ChatArgs, GenerateArgs, InfoArgs, LogitsArgs, ModelArgs, PerplexityArgs, QuantizeArgs,
+    SamplingArgs, TokenizeArgs,
 };
 use crate::failure::Failure;
 use crate::report;
@@ -86,6 +89,33 @@ pub(crate) struct Bench {
     pub(crate) source: Source,
     pub(crate) tests: Vec<Test>,
     pub(crate) repetitions: usize,
+    pub(crate) json: bool,
+}
+
+/// `mlx quantize`
+#[derive(Debug)]
+pub(crate) struct Quantize {
+    pub(crate) dir: PathBuf,
+    pub(crate) output: PathBuf,
+    pub(crate) work: Work,
+    pub(crate) save: SaveOptions,
+    pub(crate) json: bool,
+}
+
+/// What is done to the weights.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Quantize(QuantizeOptions),
+    Dequantize(Option<Dtype>),
+}
+
+/// `mlx perplexity`
+#[derive(Debug)]
+pub(crate) struct Perplexity {
+    pub(crate) dir: PathBuf,
+    pub(crate) adapter: Option<PathBuf>,
+    pub(crate) texts: Vec<String>,
+    pub(crate) options: PerplexityOptions,
     pub(crate) json: bool,
 }
 
@@ -232,6 +262,96 @@ impl Bench {
     }
 }
 
+impl Quantize {
+    pub(crate) fn new(args: QuantizeArgs) -> Result<Self, Failure> {
+        let dir = directory(args.model)?;
+        let dtype = args.dtype.as_deref().map(str::parse::<Dtype>).transpose()?;
+        let save = SaveOptions {
+            shard_bytes: args.max_shard_size,
+            overwrite: args.overwrite,
+            ..SaveOptions::default()
+        };
+        let work = match args.dequantize {
+            true => Work::Dequantize(dtype),
+            false => {
+                let mode = args.mode.parse::<QuantMode>()?;
+                let usual = Quantization::of(mode);
+                let settings = Quantization {
+                    bits: args.bits.unwrap_or(usual.bits),
+                    group_size: args.group_size.unwrap_or(usual.group_size),
+                    mode,
+                };
+                check_settings(settings)?;
+                let recipe = args.recipe.as_deref().map(str::parse::<Recipe>).transpose()?;
+                if let (Some(recipe), false) = (recipe, mode == QuantMode::Affine) {
+                    let message = format!("--recipe: {recipe} is for mode affine, found --mode {mode}");
+                    return Err(Failure::Usage(message));
+                }
+                Work::Quantize(QuantizeOptions {
+                    settings,
+                    recipe,
+                    rules: args.rule,
+                    dtype,
+                    ..QuantizeOptions::default()
+                })
+            }
+        };
+        Ok(Self { dir, output: args.output, work, save, json: args.json })
+    }
+}
+
+/// Checks that the mode has these bits and this group size.
+fn check_settings(settings: Quantization) -> Result<(), Failure> {
+    let Quantization { bits, group_size, mode } = settings;
+    for (flag, found, allowed) in
+        [("--bits", bits, mode.bits()), ("--group-size", group_size, mode.group_sizes())]
+    {
+        if !allowed.contains(&found) {
+            let allowed = allowed.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+            let message = format!("{flag}: mode {mode} has {allowed}, found {found}");
+            return Err(Failure::Usage(message));
+        }
+    }
+    Ok(())
+}
+
+impl Perplexity {
+    pub(crate) fn new(args: PerplexityArgs) -> Result<Self, Failure> {
+        let dir = directory(args.model)?;
+        let (text, name) = match &args.file {
+            Some(path) => (text_file(path)?, path.display().to_string()),
+            None => (standard_input()?, "standard input".to_owned()),
+        };
+        let named = args.file.as_deref().and_then(Path::extension);
+        let lines = args.jsonl || named.is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let texts = if lines { texts_in_lines(text, &name)? } else { vec![text.to_owned()] };
+        let options = PerplexityOptions {
+            window: args.window,
+            stride: args.stride,
+            max_tokens: args.max_tokens,
+            ..PerplexityOptions::default()
+        };
+        Ok(Self { dir, adapter: args.adapter.adapter, texts, options, json: args.json })
+    }
+}
+
+/// The `text` of each object in JSON lines; blank lines are passed over.
+fn texts_in_lines(lines: &str, name: &str) -> Result<Vec<String>, Failure> {
+    let numbered = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    numbered
+        .map(|(i, line)| {
+            let wrong = |what: &str| Failure::new(format_args!("{name}: line {}: {what}", i + 1));
+            let mut value: Value =
+                serde_json::from_str(line).map_err(|error| wrong(&format!("not valid JSON: {error}")))?;
+            match value.get_mut("text").map(Value::take) {
+                Some(Value::String(text)) => Ok(text),
+                _ => Err(wrong("expected an object with a string \"text\"")),
+            }
+        })
+        .collect()
+}
+
 /// The checkpoint directory that was named, or how to name one.
 fn directory(args: ModelArgs) -> Result<PathBuf, Failure> {
     args.model.ok_or_else(|| {
@@ -277,12 +397,21 @@ fn sampling(args: SamplingArgs) -> Result<GenerateOptions, Failure> {
 fn standard_input() -> Result<String, Failure> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        report::note("reading the prompt from standard input; Ctrl-D ends it");
+        report::note("reading standard input; Ctrl-D ends it");
     }
     let mut bytes = Vec::new();
     stdin.lock().read_to_end(&mut bytes).map_err(|e| Failure::new(format_args!("standard input: {e}")))?;
     String::from_utf8(bytes).map_err(|e| {
         Failure::new(format_args!("standard input: not UTF-8 after {} bytes", e.utf8_error().valid_up_to()))
+    })
+}
+
+/// The text in a file.
+fn text_file(path: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::new(format_args!("{}: {error}", path.display())))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        Failure::new(format_args!("{}: not UTF-8 after {valid} bytes", path.display()))
     })
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn figures(generation: &Generation, load_s: f64) {
     ));
 }
 
-fn tokens(count: usize) -> String {
+pub(crate) fn tokens(count: usize) -> String {
     if count == 1 { "1 token".into() } else { format!("{count} tokens") }
 }
 
@@ -155,6 +155,21 @@ impl Bar {
     /// terminal.
     pub(crate) fn prefilling(chunk: usize) -> Option<Self> {
         Self::new("reading the prompt", "{prefix} {wide_bar} {pos} of {len} tokens", chunk)
+    }
+
+    /// How quantising gets on; none where standard error is not a terminal.
+    pub(crate) fn quantising() -> Option<Self> {
+        Self::new("quantising", "{prefix} {wide_bar} {pos} of {len} arrays", 0)
+    }
+
+    /// How writing weights gets on; none where standard error is not a terminal.
+    pub(crate) fn saving() -> Option<Self> {
+        Self::new("saving", "{prefix} {wide_bar} {decimal_bytes} of {decimal_total_bytes}", 0)
+    }
+
+    /// How the scoring of texts gets on; none where standard error is not a terminal.
+    pub(crate) fn scoring() -> Option<Self> {
+        Self::new("scoring", "{prefix} {wide_bar} {pos} of {len} tokens", 0)
     }
 
     fn new(prefix: &'static str, template: &str, least: usize) -> Option<Self> {

@@ -33,6 +33,8 @@ fn a_missing_directory() {
         &["logits", "--prompt-ids", "1", "--output", "x"],
         &["info"],
         &["bench"],
+        &["quantize", "--output", "x"],
+        &["perplexity"],
     ] {
         mlx(&[args, &["--model", "no/such/place"]].concat()).fails(1, &["no/such/place"]);
     }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Copy, command};
+use crate::support::{Copy, command, safetensors};
 
 /// A checkpoint that talks for as long as it is let.
 fn endless() -> Copy {
@@ -167,4 +167,46 @@ fn a_file_that_is_begun_is_finished() {
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     assert_eq!(bytes.len(), 8 + header + 200 * 480 * 4);
     assert_eq!(end(child).0, Some(130));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_checkpoint_that_is_half_written_goes_when_it_is_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    let copy = large();
+    let args = ["quantize", "--model", copy.path(), "--output", output.to_str().unwrap(), "--dequantize"];
+    let child = start(&args);
+    // As soon as there is a temporary directory, the writing has begun.
+    while fs::read_dir(folder.path()).unwrap().count() == 0 {
+        assert!(fs::metadata(format!("/proc/{}/fd", child.id())).is_ok(), "the process has ended");
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    assert_eq!(end(child), (Some(130), String::new(), String::new()));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A checkpoint that takes a while to write: a packed embedding of 40 MB that is a quarter of a gigabyte in full.
+#[cfg(target_os = "linux")]
+fn large() -> Copy {
+    const ROWS: usize = 1 << 20;
+    let copy = Copy::of("qwen3-tied-4bit").json("config.json", |config| config["vocab_size"] = ROWS.into());
+    let (mut header, data) = safetensors(&copy.file("model.safetensors"));
+    let mut bytes = Vec::new();
+    for (name, info) in header.as_object_mut().unwrap() {
+        let Some(offsets) = info.get("data_offsets").and_then(Value::as_array) else { continue };
+        let offset = |i: usize| offsets[i].as_u64().unwrap() as usize;
+        let (first, last, begin) = (offset(0), offset(1), bytes.len());
+        if name.contains("embed_tokens") {
+            let rows = info["shape"][0].as_u64().unwrap() as usize;
+            bytes.resize(begin + (last - first) / rows * ROWS, 0);
+            info["shape"][0] = ROWS.into();
+        } else {
+            bytes.extend(&data[first..last]);
+        }
+        info["data_offsets"] = serde_json::json!([begin, bytes.len()]);
+    }
+    let json = serde_json::to_vec(&header).unwrap();
+    copy.write("model.safetensors", [&(json.len() as u64).to_le_bytes()[..], &json, &bytes].concat())
 }

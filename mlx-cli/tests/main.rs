@@ -15,6 +15,8 @@ mod generate;
 mod info;
 mod interrupt;
 mod logits;
+mod perplexity;
+mod quantize;
 mod support;
 mod tokenize;
 mod usage;

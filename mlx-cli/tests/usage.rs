@@ -15,6 +15,8 @@ fn without_a_model_every_command_says_how_to_name_one() {
         &["logits", "--prompt-ids", "1", "--output", "x"],
         &["info"],
         &["bench"],
+        &["quantize", "--output", "x"],
+        &["perplexity"],
     ] {
         mlx(args).fails(2, &["no model", "--model DIR"]);
     }
@@ -76,7 +78,7 @@ fn what_is_missing_or_unknown_is_named() {
 fn help_and_version_go_to_standard_output() {
     assert!(mlx(&["--version"]).text().starts_with("mlx 0."));
     let help = mlx(&["--help"]).text();
-    for command in ["generate", "chat", "tokenize", "logits", "info", "bench"] {
+    for command in ["generate", "chat", "tokenize", "logits", "info", "bench", "quantize", "perplexity"] {
         assert!(help.contains(command), "{help}");
         assert!(mlx(&[command, "--help"]).text().contains("--model <DIR>"));
     }

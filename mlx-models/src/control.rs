@@ -31,6 +31,13 @@ impl CancelToken {
     }
 }
 
+impl From<Arc<AtomicBool>> for CancelToken {
+    /// A flag that somebody else sets, such as the handler of a signal.
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+}
+
 /// A function that is told how far something has come: how much is done, and of how much.
 #[derive(Clone)]
 pub struct Progress(Rc<dyn Fn(usize, usize)>);

@@ -217,9 +217,11 @@ impl Model {
     /// ```
     /// # fn main() -> mlx_models::Result<()> {
     /// # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tiny-chat-qwen3");
+    /// use mlx_core::Quantization;
     /// use mlx_models::QuantizeOptions;
-    /// let rules = vec!["*.v_proj=8".parse()?, "model.embed_tokens=skip".parse()?];
-    /// let options = QuantizeOptions { rules, ..QuantizeOptions::default() };
+    /// let settings = Quantization { group_size: 32, ..Quantization::default() };
+    /// let rules = vec!["*.v_proj=8:32".parse()?, "model.embed_tokens=skip".parse()?];
+    /// let options = QuantizeOptions { settings, rules, ..QuantizeOptions::default() };
     /// let (model, uneven) = mlx_models::load(dir)?.quantize(&options)?;
     /// assert!(uneven.is_empty());
     /// assert!(model.bits_per_weight() < 16.0);
@@ -276,11 +278,19 @@ impl Model {
         Ok((self, uneven))
     }
 
-    /// As [`quantize`](Self::quantize), with these settings for every layer.
+    /// As [`quantize`](Self::quantize), with these settings for every layer, none of which may stay dense.
     ///
     /// # Errors
-    /// As [`quantize`](Self::quantize).
+    /// As [`quantize`](Self::quantize); [`Error::Argument`] with a layer whose width is no multiple of the group size.
     pub fn quantized(self, settings: Quantization) -> Result<Self> {
+        let Quantization { group_size, .. } = settings;
+        let mut layers = layers(self.network()).into_iter();
+        // Groups of no size are refused below.
+        if let Some((path, width)) = layers.find(|(_, width)| group_size > 0 && width % group_size != 0) {
+            let message =
+                format!("the width of {path}, {width}, is no multiple of the group size {group_size}");
+            return Err(Error::Argument { argument: "quantize", message });
+        }
         let options = QuantizeOptions { settings, ..QuantizeOptions::default() };
         self.quantize(&options).map(|(model, _)| model)
     }

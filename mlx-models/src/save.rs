@@ -77,7 +77,8 @@ impl Model {
     /// # let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tiny-chat-qwen3");
     /// # let folder = tempfile::tempdir()?;
     /// # let target = folder.path().join("small");
-    /// let model = mlx_models::load(source)?.quantized(Default::default())?;
+    /// let settings = mlx_core::Quantization { group_size: 32, ..Default::default() };
+    /// let model = mlx_models::load(source)?.quantized(settings)?;
     /// model.save(&target)?;
     /// assert_eq!(mlx_models::load(&target)?.nbytes(), model.nbytes());
     /// # Ok(()) }
@@ -356,7 +357,7 @@ impl Target {
             replaces = !entries(&path)?.is_empty();
             if replaces && !options.overwrite {
                 return refuse(
-                    "the directory is not empty, and is only overwritten where that is asked for".into(),
+                    "the directory is not empty; with `overwrite`, a checkpoint is replaced".into(),
                 );
             }
             if replaces {

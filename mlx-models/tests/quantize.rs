@@ -140,6 +140,10 @@ fn layers_that_cannot_be_grouped_stay_dense_and_are_told() {
     let layers = &packed.quantization().unwrap().layers;
     assert_eq!(layers, &BTreeMap::from([(path(0), None), (path(1), None)]));
     assert_eq!(packed.config().as_json()["quantization"][path(1)], Value::Bool(false));
+    let strict = model().quantized(Quantization::default()).unwrap_err().to_string();
+    assert!(strict.contains("model.layers.0.mlp.down_proj, 96,") && strict.contains("64"), "{strict}");
+    let none = Quantization { group_size: 0, ..Quantization::default() };
+    assert!(model().quantized(none).unwrap_err().to_string().contains("found 0"));
     let all = Quantization { group_size: 128, ..Quantization::default() };
     let only = rules(&["*q_proj=4:128", "*=skip"]);
     for (settings, rules) in [(all, rules(&["*o_proj=skip"])), (Quantization::default(), only)] {

@@ -41,7 +41,7 @@ struct Facts {
 
 /// How the weights are quantised.
 #[derive(Debug, Serialize)]
-struct Packing {
+pub(super) struct Packing {
     mode: String,
     bits: i32,
     group_size: i32,
@@ -141,7 +141,7 @@ impl Facts {
 }
 
 impl Packing {
-    fn new(config: &QuantizationConfig) -> Self {
+    pub(super) fn new(config: &QuantizationConfig) -> Self {
         let default = config.default;
         Self {
             mode: default.mode.to_string(),
@@ -151,9 +151,10 @@ impl Packing {
         }
     }
 
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let own = match self.layers {
             0 => String::new(),
+            1 => ", 1 layer with settings of its own".into(),
             layers => format!(", {layers} layers with settings of their own"),
         };
         format!("{}, {} bits in groups of {}{own}", self.mode, self.bits, self.group_size)

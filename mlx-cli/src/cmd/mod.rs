@@ -7,6 +7,8 @@ pub(crate) mod fuse;
 pub(crate) mod generate;
 pub(crate) mod info;
 pub(crate) mod logits;
+pub(crate) mod perplexity;
+pub(crate) mod quantize;
 pub(crate) mod tokenize;
 pub(crate) mod train;
 
@@ -28,6 +30,16 @@ fn load(dir: &Path, adapter: Option<&Path>) -> Result<Model, Failure> {
         model.load_adapter(adapter)?;
     }
     Ok(model)
+}
+
+/// An error about one of `arguments` as one about the flag of this name.
+fn usage(error: mlx_models::Error, arguments: &[&str]) -> Failure {
+    match error {
+        mlx_models::Error::Argument { argument, message } if arguments.contains(&argument) => {
+            Failure::Usage(format!("--{}: {message}", argument.replace('_', "-")))
+        }
+        other => other.into(),
+    }
 }
 
 /// `options` that Ctrl-C cancels, with a progress bar for long prompts.
