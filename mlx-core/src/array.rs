@@ -198,6 +198,13 @@ impl Array {
         unsafe { Self::copied_from(aligned.as_ptr().cast(), shape, dtype) }
     }
 
+    /// The array of a shape without elements, computed.
+    pub(crate) fn without_elements(shape: &[i32], dtype: Dtype) -> Result<Self> {
+        debug_assert!(shape.contains(&0), "{shape:?} has elements");
+        // SAFETY: there is nothing to be read at the address.
+        unsafe { Self::copied_from(std::ptr::dangling::<u64>().cast(), shape, dtype) }
+    }
+
     /// # Safety
     /// `data` points to as many elements of `dtype` as the validated `shape` says.
     unsafe fn copied_from(data: *const std::ffi::c_void, shape: &[i32], dtype: Dtype) -> Result<Self> {

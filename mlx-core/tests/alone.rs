@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Tests that measure the whole process run in one of their own.
 
-use std::process::Command;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long such a process may take before it is taken for one that hangs.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Runs `body` in a process in which nothing else runs: `test`, by its full name, is started again for that.
 #[track_caller]
@@ -11,14 +17,37 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
         return body();
     }
     let program = std::env::current_exe().unwrap();
-    let output = Command::new(program).args([test, "--exact"]).env(ALONE, test).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{test}: {}\n{text}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let mut child = Command::new(program)
+        .args([test, "--exact"])
+        .env(ALONE, test)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = [read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap())];
+    let begin = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if begin.elapsed() > LIMIT => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("{test} does not come to its end");
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let [text, errors] = said.map(|said| said.join().unwrap());
+    assert!(status.success() && text.contains("1 passed"), "{test}: {status}\n{text}\n{errors}");
+}
+
+/// All that comes out of a pipe, read beside what else is done: a full one would hold its process up.
+fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// Bytes of this process that are in memory.

@@ -512,6 +512,20 @@ fn view_reads_the_same_bytes() {
         &[2, 2],
         &[1.0, 3.0, 2.0, 4.0],
     );
+    // The last axis has one element, and a stride that means nothing.
+    let column = whole(&[1, 2, 3], Dtype::Uint16).reshape(&[1, 3]).unwrap().transpose().unwrap();
+    check("column", column.view(Dtype::Uint8), Dtype::Uint8, &[3, 2], &[1.0, 0.0, 2.0, 0.0, 3.0, 0.0]);
+    let single = whole(&[1, 2, 3], Dtype::Uint16).slice_strided(&[1], &[3], &[2]).unwrap();
+    check("single", single.view(Dtype::Uint8), Dtype::Uint8, &[2], &[2.0, 0.0]);
+    let gaps = whole(&[1, 2, 3, 4], Dtype::Uint16).reshape(&[2, 2]).unwrap().slice(&[0, 1], &[2, 2]).unwrap();
+    check("gaps", gaps.view(Dtype::Uint8), Dtype::Uint8, &[2, 2], &[2.0, 0.0, 4.0, 0.0]);
+    check(
+        "no rows",
+        Array::zeros(&[0, 1], Dtype::Uint16).unwrap().view(Dtype::Uint8),
+        Dtype::Uint8,
+        &[0, 2],
+        &[],
+    );
     check("empty", vector(&[]).view(Dtype::Uint8), Dtype::Uint8, &[0], &[]);
     check("scalar", Array::scalar(1.0f32).unwrap().view(Dtype::Int32), Dtype::Int32, &[], &[1_065_353_216.0]);
     // A truth value may be any byte there; it stays true.

@@ -4,6 +4,8 @@
 use mlx_core::fast::{Mask, RopeOptions, layer_norm, rms_norm, rope, scaled_dot_product_attention};
 use mlx_core::{Array, Dtype, Error, Result};
 
+use crate::alone::alone;
+
 const DTYPES: [(Dtype, f64); 4] =
     [(Dtype::Float64, 1e-5), (Dtype::Float32, 1e-5), (Dtype::Float16, 4e-3), (Dtype::Bfloat16, 3e-2)];
 
@@ -119,6 +121,20 @@ fn norms_reject_what_does_not_fit_and_take_empty_arrays() {
     }
     let half = x.astype(Dtype::Bfloat16).unwrap();
     assert_eq!(rms_norm(&half, Some(&pattern(&[4], 1)), 1e-5).unwrap().dtype(), Dtype::Float32);
+}
+
+#[test]
+fn norms_come_back_from_empty_arrays_in_any_layout() {
+    alone("fast::norms_come_back_from_empty_arrays_in_any_layout", || {
+        for dtype in [Dtype::Float32, Dtype::Bfloat16] {
+            let rows = pattern(&[0, 3, 4], 1).astype(dtype).unwrap();
+            for x in [&rows.transpose().unwrap(), &rows.swap_axes(0, 1).unwrap(), &rows] {
+                for result in [layer_norm(x, None, None, 1e-5), rms_norm(x, None, 1e-5)] {
+                    assert!(read(&result.unwrap()).is_empty());
+                }
+            }
+        }
+    });
 }
 
 /// Turns each pair of `[B, H, L, E]` by its angle; `rate(i)` is the angle of pair `i` for one position.

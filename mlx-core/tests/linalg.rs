@@ -318,6 +318,15 @@ fn segments_out_of_range_are_refused_or_clamped() {
     assert!(read(&products)[6..].iter().all(|&x| x == 0.0));
     // One that ends before it starts is empty.
     assert!(read(&segmented_mm(&a, &b, &segments(&[5, 2])).unwrap()).iter().all(|&x| x == 0.0));
+    // The library divides by the number of elements.
+    for (a, b, pairs) in
+        [(&[0, 6], &[6, 3], &[0, 2, 5, 6][..]), (&[2, 6], &[6, 0], &[0, 2]), (&[2, 0], &[0, 3], &[0, 0])]
+    {
+        let products = segmented_mm(&pattern(a, 5), &pattern(b, 3), &segments(pairs)).unwrap();
+        assert_eq!(products.shape(), [i32::try_from(pairs.len() / 2).unwrap(), a[0], b[1]]);
+        assert!(read(&products).iter().all(|&x| x == 0.0));
+    }
+    assert_eq!(segmented_mm(&a, &b, &segments(&[])).unwrap().shape(), [0, 2, 3]);
     // The library does not look whether the inner lengths are the same.
     assert!(matches!(
         segmented_mm(&a, &pattern(&[5, 3], 3), &segments(&[0, 2])),

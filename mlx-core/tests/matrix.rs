@@ -186,6 +186,35 @@ fn matrices_without_rows_have_factors_and_inverses_without_rows() {
 }
 
 #[test]
+fn ops_on_a_packed_lu_stay_within_it() {
+    for shape in [&[3, 1][..], &[1, 3], &[2, 3, 3], &[40, 40]] {
+        let a = Array::ones(shape, Dtype::Float32).unwrap();
+        // The sum takes the matrix's buffer over, as the square does the sum's.
+        let packed = || linalg::lu_factor(&a).unwrap().0;
+        let y = (&packed() + 1.0).unwrap().square().unwrap();
+        let wanted: Vec<f32> =
+            packed().to_vec::<f32>().unwrap().iter().map(|x| (x + 1.0) * (x + 1.0)).collect();
+        assert_eq!(y.to_vec::<f32>().unwrap(), wanted, "{shape:?}");
+    }
+}
+
+#[test]
+fn single_rows_and_columns_have_triangles() {
+    let column = Array::from_slice(&[1.0f32, -4.0, 2.0, 3.0, 0.0, 0.0], &[2, 3, 1]).unwrap();
+    let linalg::Lu { permutation, lower, upper } = linalg::lu(&column).unwrap();
+    assert_eq!((lower.shape(), upper.shape()), (&[2, 3, 1][..], &[2, 1, 1][..]));
+    let product = lower.matmul(&upper).unwrap();
+    let places = permutation.expand_dims(-1).unwrap();
+    assert_eq!(read(&product.take_along_axis(&places, 1).unwrap()), read(&column));
+    assert_eq!(read(&upper), [-4.0, 3.0]);
+
+    let row = Array::from_slice(&[0.0f32, -4.0, 2.0], &[1, 3]).unwrap();
+    let linalg::Lu { permutation, lower, upper } = linalg::lu(&row).unwrap();
+    assert_eq!(permutation.to_vec::<u32>().unwrap(), [0]);
+    assert_eq!((read(&lower), read(&upper)), (vec![1.0], read(&row)));
+}
+
+#[test]
 fn singular_matrices_give_nan_and_leave_their_neighbours_alone() {
     let values = [1.0f32, 2.0, 2.0, 4.0, 2.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0];
     let a = Array::from_slice(&values, &[3, 2, 2]).unwrap();

@@ -4513,6 +4513,7 @@ unsafe extern "C" {
         inputs: mlx_vector_array,
         s: mlx_stream,
     ) -> ::std::os::raw::c_int;
+    pub fn mlx_checked_fill_empty(outputs: mlx_vector_array) -> ::std::os::raw::c_int;
     pub fn mlx_checked_borrow_stream(
         res: *mut mlx_stream,
         lent: *mut bool,

@@ -566,6 +566,33 @@ extern "C" int mlx_checked_depth(const mlx_vector_array outputs, size_t frame) {
   });
 }
 
+extern "C" int mlx_checked_fill_empty(const mlx_vector_array outputs) {
+  return told([&] {
+    std::unordered_set<std::uintptr_t> known;
+    std::vector<array> rest;
+    auto visit = [&](std::vector<array>& more) {
+      for (auto& a : more) {
+        if (a.size() == 0 && a.has_primitive()) {
+          a = array(static_cast<const bool*>(nullptr), a.shape(), a.dtype());
+        } else if (known.insert(a.id()).second) {
+          rest.push_back(a);
+        }
+      }
+    };
+    visit(mlx_vector_array_get_(outputs));
+    while (!rest.empty()) {
+      auto a = rest.back();
+      rest.pop_back();
+      visit(a.inputs());
+      for (auto& sibling : a.siblings()) {
+        if (known.insert(sibling.id()).second) {
+          rest.push_back(sibling);
+        }
+      }
+    }
+  });
+}
+
 extern "C" int mlx_checked_rehome(
     const mlx_vector_array outputs,
     const mlx_vector_array inputs,

@@ -31,6 +31,12 @@ int mlx_checked_depth(const mlx_vector_array outputs, size_t frame);
 /* Moves what is behind `outputs`, up to `inputs`, to stream `s`, where it is on stream 0 of the same kind of device: there
  * a function from a file puts it, whatever thread it is called on. */
 int mlx_checked_rehome(const mlx_vector_array outputs, const mlx_vector_array inputs, const mlx_stream s);
+
+/* Puts an array in row-major order, computed already, in the place of each one without elements among `outputs` and behind
+ * them. It has no other value, and kernels of the processor that read it in another layout may not come back: gradients and
+ * maps hold such arrays where no op was asked. */
+int mlx_checked_fill_empty(const mlx_vector_array outputs);
+
 /* A stream of the processor's that is this thread's alone until it is given back; `lent` says whether it must be, which
  * it need not when more than a thousand are out. What an earlier thread left in it is waited for. */
 int mlx_checked_borrow_stream(mlx_stream* res, bool* lent);

@@ -6,7 +6,7 @@ use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call};
 use crate::vector::VectorArray;
-use crate::{Array, Dtype};
+use crate::{Array, Dtype, concatenate};
 
 /// Orthonormal columns `q` and an upper triangle `r` with `a = q · r`; K is the smaller of M and N.
 ///
@@ -103,9 +103,23 @@ pub fn lu(a: &Array) -> Result<Lu> {
             upper: Array::zeros(&[batch(a), &[0, columns]].concat(), a.dtype())?,
         });
     }
+    if rows == 1 {
+        return Ok(Lu {
+            permutation: Array::zeros(&[batch(a), &[1]].concat(), Dtype::Uint32)?,
+            lower: Array::ones(&[batch(a), &[1, 1]].concat(), a.dtype())?,
+            upper: a.clone(),
+        });
+    }
+    // As for `lu_factor`: a packed matrix of one column reaches an op that believes what it says of its length.
+    let wide = if columns == 1 { concatenate(&[a, &a.zeros_like()?], -1)? } else { a.clone() };
     // SAFETY: op contract.
-    let parts = unsafe { call!(VectorArray = mlx_linalg_lu(a.as_raw(), stream())) }?.to_arrays()?;
+    let parts = unsafe { call!(VectorArray = mlx_linalg_lu(wide.as_raw(), stream())) }?.to_arrays()?;
     match <[Array; 3]>::try_from(parts) {
+        Ok([permutation, lower, upper]) if columns == 1 => {
+            let (lower, upper) =
+                (lower.slice_axis(-1, 0, 1)?, upper.slice_axis(-1, 0, 1)?.slice_axis(-2, 0, 1)?);
+            Ok(Lu { permutation, lower, upper })
+        }
         Ok([permutation, lower, upper]) => Ok(Lu { permutation, lower, upper }),
         Err(parts) => Err(Error::Mlx { op: OP, message: format!("expected three arrays, found {parts:?}") }),
     }
@@ -138,5 +152,7 @@ pub fn lu_factor(a: &Array) -> Result<(Array, Array)> {
         return Ok((a.clone(), Array::zeros(&[batch(a), &[0]].concat(), Dtype::Uint32)?));
     }
     // SAFETY: op contract.
-    unsafe { call!((Array, Array) = mlx_linalg_lu_factor(a.as_raw(), stream())) }
+    let (packed, pivots) = unsafe { call!((Array, Array) = mlx_linalg_lu_factor(a.as_raw(), stream())) }?;
+    // The processor's says that it has as many elements as it has bytes, and the next op would believe it.
+    Ok((packed.contiguous()?, pivots))
 }

@@ -479,6 +479,21 @@ assert_eq!(grads[0].item::<f32>()?, 3.0);"),
     /// # Ok(()) }
     /// ```
     pub fn view(&self, dtype: Dtype) -> Result<Array> {
+        let (old, new) = (self.dtype().size(), dtype.size());
+        match self.shape().split_last() {
+            // The stride of an axis of 1 may be anything, and the library keeps it for the axis of several that it
+            // becomes. Reshaping sets it right.
+            Some((1, front)) if new < old => {
+                let flat: &[i32] = if front.is_empty() { &[1, 1] } else { &[-1] };
+                let flat = if self.size() == 0 { self.reshape(front)? } else { self.reshape(flat)? };
+                let parts = i32::try_from(old / new).unwrap_or(1);
+                flat.seen_as(dtype)?.reshape(&[front, &[parts]].concat())
+            }
+            _ => self.seen_as(dtype),
+        }
+    }
+
+    fn seen_as(&self, dtype: Dtype) -> Result<Array> {
         // SAFETY: op contract.
         unsafe { call!(Array = mlx_view(self.as_raw(), dtype.to_raw(), stream())) }
     }

@@ -545,7 +545,9 @@ pub fn segmented_mm(a: &Array, b: &Array, segments: &Array) -> Result<Array> {
     let (start, end) = (segments.take(&first, -1)?, segments.take(&last, -1)?);
     let segments = super::stack(&[&start, &start.maximum(&end)?], -1)?;
     // SAFETY: op contract. Each run lies within the inner axis.
-    unsafe { call!(Array = mlx_segmented_mm(a.as_raw(), b.as_raw(), segments.as_raw(), stream())) }
+    let result =
+        unsafe { call!(Array = mlx_segmented_mm(a.as_raw(), b.as_raw(), segments.as_raw(), stream())) }?;
+    sums_of(result, [a, b, &segments])
 }
 
 /// Indices that choose among `size` places counted from the front: known ones are checked, others are clamped.

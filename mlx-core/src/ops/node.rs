@@ -162,9 +162,17 @@ pub(crate) fn largest() -> usize {
 }
 
 /// Hands on what `op` made, if its shape is one that an array can have.
+///
+/// What has no elements has one value only, and becomes that at once: kernels of the processor divide by lengths, or do not
+/// come back from an empty array in another layout than row-major. While a function is traced it is the transformation that
+/// sees to this (`transform::graph::settled`), since a function may be traced for other shapes than those it is shown.
 pub(crate) fn admit(op: &'static str, out: Array) -> Result<Array> {
     let op = op.strip_prefix("mlx_").unwrap_or(op);
-    fits(op, out.shape(), out.dtype())?;
+    let shape = out.shape();
+    fits(op, shape, out.dtype())?;
+    if shape.contains(&0) && !crate::closure::is_tracing() {
+        return Array::without_elements(shape, out.dtype());
+    }
     Ok(out)
 }
 

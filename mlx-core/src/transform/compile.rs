@@ -9,7 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use super::graph::{Walk, shallow};
+use super::graph::{Walk, settled, shallow};
 use super::tree::{Structure, Tree};
 use crate::closure::Closure;
 use crate::error::{Error, Result};
@@ -189,11 +189,13 @@ impl<I: Tree + ?Sized, O: Tree<Owned = O>> Compiled<I, O> {
     fn entry(&self, structure: &Structure) -> Result<Entry> {
         let results = Rc::new(RefCell::new(None));
         let (function, structure, told) = (Rc::clone(&self.function), structure.clone(), Rc::clone(&results));
+        let shapeless = self.shapeless;
         let closure = Closure::new(move |inputs| {
             let (structure, results) = function(&structure, inputs)?;
             told.replace(Some(structure));
             shallow(Walk::Compile, &results)?;
-            Ok(results)
+            // Without shapes, what is empty now may not be the next time.
+            if shapeless { Ok(results) } else { settled(&VectorArray::from_arrays(&results)?) }
         })?;
         // SAFETY: op contract. The result holds what it needs of `closure`.
         let closure = unsafe { call!(Closure = mlx_compile(closure.as_raw(), self.shapeless)) }?;

@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::ffi::c_int;
 
-use super::graph::{Walk, shallow};
+use super::graph::{Walk, settled, shallow};
 use super::tree::Tree;
 use crate::closure::Closure;
 use crate::error::{Error, Result};
@@ -223,7 +223,7 @@ fn differentiate(
             )
         }
     })?;
-    Ok((values.to_arrays()?, gradients.to_arrays()?))
+    Ok((settled(&values)?, settled(&gradients)?))
 }
 
 /// The results of `function` at `primals`, and `cotangents` pulled back through it to each of `primals`.
@@ -286,7 +286,7 @@ pub fn vjp(
             )
         }
     })?;
-    Ok((values.to_arrays()?, pulled.to_arrays()?))
+    Ok((settled(&values)?, settled(&pulled)?))
 }
 
 /// The results of `function` at `primals`, and `tangents` pushed forward through it to each result.
@@ -337,5 +337,5 @@ pub fn jvp(
             call!((VectorArray, VectorArray) = mlx_jvp(closure.as_raw(), primals.as_raw(), tangents.as_raw()))
         }
     })?;
-    Ok((values.to_arrays()?, pushed.to_arrays()?))
+    Ok((settled(&values)?, settled(&pushed)?))
 }

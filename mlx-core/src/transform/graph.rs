@@ -37,6 +37,16 @@ pub(crate) fn shallow(walk: Walk, results: &[Array]) -> Result<()> {
     unsafe { call!(mlx_checked_depth(results.as_raw(), walk.frame())) }
 }
 
+/// What a transformation gave, with nothing left to be computed of arrays without elements.
+///
+/// Ops keep empty arrays from kernels that are not made for them, by the shapes that they see. What MLX derives from an op
+/// passes them by, and under [`vmap`](super::vmap) nobody sees that the mapped axis has no elements.
+pub(crate) fn settled(results: &VectorArray) -> Result<Vec<Array>> {
+    // SAFETY: op contract. What takes another array's place has the same shape, dtype and, without elements, value.
+    unsafe { call!(mlx_checked_fill_empty(results.as_raw())) }?;
+    results.to_arrays()
+}
+
 handle! {
     /// What C calls the nodes of a graph.
     Namer(mlx_node_namer): mlx_node_namer_new, mlx_node_namer_free

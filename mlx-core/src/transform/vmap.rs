@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use super::graph::{Walk, shallow};
+use super::graph::{Walk, settled, shallow};
 use crate::Array;
 use crate::closure::Closure;
 use crate::error::{Error, Result};
@@ -171,7 +171,7 @@ pub(crate) fn map(
         }
         other => other,
     })?;
-    let mapped = mapped.to_arrays()?.into_iter().zip(results.to_arrays()?).zip(places);
+    let mapped = settled(&mapped)?.into_iter().zip(settled(&results)?).zip(places);
     // The library repeats what does not depend on the example also where nobody asked for it.
     Ok(mapped.map(|((mapped, single), place)| if place.is_some() { mapped } else { single }).collect())
 }

@@ -7,6 +7,7 @@ use mlx_core::transform::{Tree, grad, jvp, value_and_grad, value_and_grad_by, vj
 use mlx_core::{Array, Dtype, Error, Result, concatenate, where_};
 
 use super::{broken, close, fails_as_told, matrix, scalar, vector};
+use crate::alone::alone;
 
 /// The derivative of a function of one number.
 fn slope(function: impl FnOnce(&Array) -> Result<Array>, at: f32) -> f32 {
@@ -204,6 +205,32 @@ fn zero_size_arrays_have_gradients() {
     let gradient = grad(|x: &Array| x.exp()?.sum_all(), &empty).unwrap();
     assert_eq!(gradient.shape(), [0, 3]);
     assert!(gradient.to_vec::<f32>().unwrap().is_empty());
+}
+
+#[test]
+fn gradients_of_empty_arrays_in_another_layout_come_to_an_end() {
+    alone("transform::grad::gradients_of_empty_arrays_in_another_layout_come_to_an_end", || {
+        let x = Array::ones(&[7, 1, 1], Dtype::Float32).unwrap();
+        let empty = Array::ones(&[7, 1, 0], Dtype::Float32).unwrap();
+        let product = |x: &[Array]| Ok(vec![(&x[0] * &empty)?.transpose()?]);
+        let cotangent = Array::zeros(&[0, 1, 7], Dtype::Float32).unwrap();
+        // The gradient by x is a sum over the axis that x does not have, of the cotangent transposed.
+        let (results, gradients) = vjp(product, &[x.clone()], &[cotangent.clone()]).unwrap();
+        assert_eq!(results[0].shape(), [0, 1, 7]);
+        assert_eq!(gradients[0].to_vec::<f32>().unwrap(), [0.0; 7]);
+
+        let total = |x: &Array| (x * &empty)?.transpose()?.sum_all();
+        assert_eq!(grad(total, &x).unwrap().to_vec::<f32>().unwrap(), [0.0; 7]);
+        // Of a gradient, too.
+        let slope = |x: &Array| {
+            let product = |x: &[Array]| Ok(vec![(&x[0].square()? * &empty)?.transpose()?]);
+            vjp(product, &[x.clone()], &[cotangent.clone()])?.1[0].sum_all()
+        };
+        assert_eq!(grad(slope, &x).unwrap().to_vec::<f32>().unwrap(), [0.0; 7]);
+        let (_, pushed) = jvp(product, &[x.clone()], &[x.clone()]).unwrap();
+        assert_eq!(pushed[0].shape(), [0, 1, 7]);
+        assert!(pushed[0].to_vec::<f32>().unwrap().is_empty());
+    });
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! Functions of one example, mapped over many.
 
 use mlx_core::transform::{Axes, compile, grad, jvp, vmap};
-use mlx_core::{Array, Dtype, Error, Result, concatenate, where_};
+use mlx_core::{Array, Dtype, Error, Result, Scan, concatenate, fft, where_};
 
 use super::{broken, close, fails_as_told, matrix, scalar, vector};
+use crate::alone::alone;
 
 /// Maps `function` over the rows of `x`, and holds the result against one call for each row.
 #[track_caller]
@@ -119,6 +120,26 @@ fn empty_axes_are_mapped() {
     let out = vmap(|x| Ok(vec![x[0].matmul(&y)?, x[0].softmax(-1)?, x[0].sum_all()?]), &[x], 0, 0).unwrap();
     assert_eq!([out[0].shape(), out[1].shape(), out[2].shape()], [&[0, 2][..], &[0, 3], &[0]]);
     mlx_core::eval(&out).unwrap();
+}
+
+#[test]
+fn ops_that_divide_by_a_length_are_mapped_over_no_examples() {
+    // Inside, nobody sees that there are none.
+    alone("transform::vmap::ops_that_divide_by_a_length_are_mapped_over_no_examples", || {
+        let x = Array::zeros(&[3, 0, 3], Dtype::Float32).unwrap();
+        let ops: [fn(&Array) -> Result<Array>; 5] = [
+            |x| x.cumsum(-1, Scan::default()),
+            |x| x.astype(Dtype::Bool)?.cummin(0, Scan::default()),
+            |x| x.transpose()?.sum(-1, false),
+            |x| x.sort(0),
+            |x| fft::fft(x, &fft::Options::default()),
+        ];
+        for op in ops {
+            let out = vmap(|x| Ok(vec![op(&x[0])?]), &[x.clone()], 1, 0).unwrap();
+            assert_eq!((out[0].shape()[0], out[0].size()), (0, 0));
+            mlx_core::eval(&out).unwrap();
+        }
+    });
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(crate) const TARGETS: [(&str, Target); 4] =
 use mlx_core::{Array, Dtype};
 
 /// Reads an input from its start. Once it is used up, everything is 0.
+#[derive(Clone)]
 pub(crate) struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
