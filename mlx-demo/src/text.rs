@@ -14,14 +14,23 @@ pub(crate) type Slots = BTreeMap<&'static str, String>;
 
 /// Text from a template. A slot without a value stays as it is written, which the tests would see.
 pub(crate) fn render(template: &str, slots: &Slots, draw: &mut Draw) -> String {
+    finish(template, slots, draw, false)
+}
+
+/// The same without what may be left out.
+pub(crate) fn render_brief(template: &str, slots: &Slots, draw: &mut Draw) -> String {
+    finish(template, slots, draw, true)
+}
+
+fn finish(template: &str, slots: &Slots, draw: &mut Draw, brief: bool) -> String {
     let mut out = String::new();
-    expand(template, slots, draw, &mut out);
+    expand(template, slots, draw, brief, &mut out);
     // An alternative may be empty, and leaves two spaces.
     let words: Vec<&str> = out.split(' ').filter(|word| !word.is_empty()).collect();
     capitals(&articles(&words.join(" ")))
 }
 
-fn expand(template: &str, slots: &Slots, draw: &mut Draw, out: &mut String) {
+fn expand(template: &str, slots: &Slots, draw: &mut Draw, brief: bool, out: &mut String) {
     let mut rest = template;
     while let Some(at) = rest.find(['[', '{']) {
         let (before, tail) = rest.split_at(at);
@@ -31,9 +40,11 @@ fn expand(template: &str, slots: &Slots, draw: &mut Draw, out: &mut String) {
         rest = tail.get(end + 1..).unwrap_or_default();
         if tail.starts_with('[') {
             let choices = alternatives(inner);
-            expand(draw.pick(&choices), slots, draw, out);
+            let chosen = draw.pick(&choices);
+            let left_out = brief && choices.contains(&"");
+            expand(if left_out { "" } else { chosen }, slots, draw, brief, out);
         } else if let Some(value) = slots.get(inner) {
-            expand(value, slots, draw, out);
+            expand(value, slots, draw, brief, out);
         } else {
             out.push_str(&format!("{{{inner}}}"));
         }
@@ -171,6 +182,12 @@ mod tests {
         let found: std::collections::BTreeSet<String> =
             (0..60).map(|_| render("[a|b [c|d]|e]", &Slots::new(), &mut draw)).collect();
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["A", "B c", "B d", "E"]);
+    }
+
+    #[test]
+    fn brief_texts_have_no_more_than_they_need() {
+        let mut draw = Draw::new(4, "");
+        assert!((0..20).all(|_| render_brief("a[ b|] [c|d].[ e.|]", &Slots::new(), &mut draw).len() == 4));
     }
 
     #[test]

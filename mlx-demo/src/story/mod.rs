@@ -5,7 +5,7 @@ mod plots;
 mod plots_more;
 
 use crate::draw::Draw;
-use crate::text::{Slots, capital, render};
+use crate::text::{Slots, capital, render, render_brief};
 use crate::words::{
     ANIMALS, BOYS, CHILD_HOMES, COLOURS, FEMALE, FOODS, FRAGILE, FRIEND_TRAITS, FRUITS, GIRLS, MALE, PLACES,
     SOFT, THINGS, TRAITS,
@@ -50,16 +50,23 @@ const REQUESTS: &[&str] = &[
     "Tell me a story about a(n) {kind} named {name}.",
     "Tell me a story about a(n) {kind} and a(n) {fkind}.",
     "Tell me a story about {theme}.",
-    "Tell me a short story about {theme}.",
     "Tell me a story about a(n) {kind}. It should be about {theme}.",
     "Write a story about a(n) {kind}.",
-    "Write a short story about a(n) {kind} and a(n) {fkind}.",
+    "Write a story about a(n) {kind} and a(n) {fkind}.",
     "Write a story about {theme}.",
     "Can you tell me a story about a(n) {kind}?",
     "Please tell me a story about a(n) {kind}.",
     "I would like to hear a story about a(n) {kind}.",
     "I would like to hear a story about {theme}.",
     "Tell me a story.",
+];
+
+const SHORT_REQUESTS: &[&str] = &[
+    "Tell me a short story.",
+    "Tell me a short story about a(n) {kind}.",
+    "Tell me a short story about {theme}.",
+    "Write a short story about a(n) {kind}.",
+    "Write a short story about a(n) {kind} and a(n) {fkind}.",
 ];
 
 const NAME_QUESTIONS: &[(&str, &str)] = &[
@@ -76,14 +83,17 @@ pub(crate) fn story(draw: &mut Draw) -> Story {
     // The plot stays, so that long ones are as frequent as short ones.
     loop {
         let slots = cast(plot, draw);
-        let opening = draw.pick(OPENINGS);
-        let text = render(&format!("{opening} {}", plot.text), &slots, draw);
+        let template = format!("{} {}", draw.pick(OPENINGS), plot.text);
+        let brief = draw.once_in(3);
+        let text =
+            if brief { render_brief(&template, &slots, draw) } else { render(&template, &slots, draw) };
         if !WORDS.contains(&text.split_whitespace().count()) {
             continue;
         }
         let mut questions: Vec<(&str, &str)> = [NAME_QUESTIONS, plot.questions].concat();
         draw.shuffle(&mut questions);
-        let request = render(draw.pick(REQUESTS), &slots, draw);
+        let requests = if brief && draw.once_in(2) { SHORT_REQUESTS } else { REQUESTS };
+        let request = render(draw.pick(requests), &slots, draw);
         let questions =
             questions.iter().map(|(q, a)| (render(q, &slots, draw), render(a, &slots, draw))).collect();
         return Story { request, text, questions };

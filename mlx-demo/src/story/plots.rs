@@ -221,9 +221,9 @@ pub(super) const PLOTS: &[&Plot] = &[
                cart was free. But now it was late, and when {name} came to the market, the stalls were \
                [empty|closed]. [{He} turned to go home with empty hands. |]\"Wait!\" called {fname}. \
                \"[You helped me, and now I can help you|One good turn deserves another].\" {Fhe} filled \
-               {his} bag with {food}. {name} [thanked {fhim}|was very happy], and at home [{he} made a \
-               pie|everybody had something to eat].[ [A little help goes a long way|Kindness comes back \
-               to you].|]",
+               {name}'s bag with {food}. {name} [thanked {fhim}|was very happy], and at home [there was \
+               a feast|everybody had something to eat].[ [A little help goes a long way|Kindness comes \
+               back to you].|]",
         questions: &[
             ("What was in the cart?", "There were {food} in the cart."),
             ("Why was {name} late?", "{name} was late because {he} helped {fname} with the cart."),

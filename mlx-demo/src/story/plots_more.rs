@@ -119,9 +119,9 @@ pub(super) const PLOTS: &[&Plot] = &[
                knew what to do. {he} [cooked a hot soup|made tea with honey], [brought a warm \
                blanket|opened the window for fresh air] and read from a book about [the sea|pirates|far \
                lands]. {name} came every day, and each day {fname} was [a little better|a little \
-               stronger]. [After a week, {fhe} [could go out again|was well]. |]\"[The soup was \
-               good|The tea was good], but your visits were better,\" said {fname}.[ The next week, \
-               {name} had a red nose, and {fname} [came with soup|sat at {his} bed].|]",
+               stronger]. [After a week, {fhe} [could go out again|was well]. |]\"[Your visits were the \
+               best medicine|Nobody could have a better friend],\" said {fname}.[ The next week, {name} \
+               had a red nose, and {fname} [came with soup|sat at {his} bed].|]",
         questions: &[
             ("Who was ill?", "{fname} was ill."),
             ("How often did {name} visit {fname}?", "{name} visited {fname} every day."),
@@ -183,8 +183,8 @@ pub(super) const PLOTS: &[&Plot] = &[
     &Plot {
         theme: "a hidden treasure",
         text: "One [rainy|grey|long] day, {name} found an old map [under the floor|in a dusty book|in a \
-               bottle]. There was a cross on it, near {place}. \"[A treasure|We will be rich]!\" {he} \
-               said and ran to a(n) {friend}. [They took a spade and walked [over hills and bridges|all \
+               bottle]. It showed a cross near {place}. \"[A treasure|We will be rich]!\" {he} said and \
+               ran to a(n) {friend}. [They took a spade and walked [over hills and bridges|all \
                morning]. |]{at_place}, they began to dig. [They dug until [their arms hurt|the sun was \
                low], and then|Soon] the spade hit something hard. It was a box! {name} opened it [with \
                shaking hands|slowly]. There was no gold inside, only a(n) {colour} {thing} and a \
