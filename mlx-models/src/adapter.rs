@@ -107,7 +107,7 @@ pub fn save_adapter(
     }
     fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.to_path_buf(), source })?;
     let metadata = BTreeMap::from([("format".to_owned(), "mlx".to_owned())]);
-    io::save_safetensors(dir.join(name), tensors.iter().map(|(name, array)| (name, array)), &metadata)?;
+    io::save_safetensors(dir.join(name), &tensors, &metadata)?;
     write_json(&dir.join(CONFIG), &Value::Object(config))
 }
 
@@ -463,8 +463,7 @@ impl AdapterFiles {
             let message = format!("{layer} has an adapter already");
             return Err(Error::Argument { argument: "adapter", message });
         }
-        adapter::attach(network, |layer| self.settings.get(layer).copied(), &Key::new(0)?)
-            .map_err(|error| unfit(error))?;
+        adapter::attach(network, |layer| self.settings.get(layer).copied(), &Key::new(0)?).map_err(&unfit)?;
         let mut weights = BTreeMap::new();
         for (layer, part) in self.parts {
             for (name, array) in [("lora_a", part.a), ("lora_b", part.b), ("m", part.m)] {

@@ -58,7 +58,7 @@ pub use config::{ConfigFile, QuantizationConfig};
 pub use control::{CancelToken, Progress};
 pub use error::{Error, Result};
 pub use generate::{FinishReason, GenerateOptions, Generation, Token, TokenStream};
-pub use load::{LoadOptions, Model, inspect, load, load_with};
+pub use load::{LoadOptions, Model, create, inspect, load, load_with};
 pub use model::{CausalLm, Spec};
 pub use pattern::Pattern;
 pub use perplexity::{Perplexity, PerplexityOptions};

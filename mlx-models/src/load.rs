@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Instant;
 
 use mlx_core::io::{SafetensorsFile, load_tensors, open_sharded};
+use mlx_core::random::Key;
 use mlx_core::{Array, Dtype};
-use mlx_nn::params;
+use mlx_nn::{init, params};
 use mlx_tokenizer::Tokenizer;
 
 use crate::architecture::{Architecture, Weights};
@@ -77,7 +78,8 @@ pub fn load(dir: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> {
-    open(dir.as_ref(), Origin::Checkpoint(dir.as_ref().to_path_buf()), |files, architecture| {
+    open(dir.as_ref(), Origin::Checkpoint(dir.as_ref().to_path_buf()), |architecture, _| {
+        let files = Files::open(dir.as_ref())?;
         let places = files.places(architecture)?;
         let tensors: Vec<_> = places.iter().map(|(_, &(file, name))| (file, name)).collect();
         let arrays = load_tensors(&tensors, |done, total| {
@@ -96,7 +98,8 @@ pub fn load_with(dir: impl AsRef<Path>, options: &LoadOptions) -> Result<Model> 
 /// # Errors
 /// As [`load`], except for what only the values' bytes can show.
 pub fn inspect(dir: impl AsRef<Path>) -> Result<Model> {
-    open(dir.as_ref(), Origin::Headers, |files, architecture| {
+    open(dir.as_ref(), Origin::Headers, |architecture, _| {
+        let files = Files::open(dir.as_ref())?;
         let zeros = |(path, (file, name)): (String, (&SafetensorsFile, &str))| {
             let info = file.info(name)?;
             // Lazy, like every op: it takes no memory unless somebody computes with it.
@@ -106,11 +109,30 @@ pub fn inspect(dir: impl AsRef<Path>) -> Result<Model> {
     })
 }
 
+/// A new network, as the `config.json` in `dir` describes it, with the tokenizer that is there and weights drawn from
+/// `seed`: where training begins that begins with nothing. What [`init::initialise`] draws, in `dtype`.
+///
+/// # Errors
+/// As [`load`], but for weights, which need not be there; [`Error::Argument`] when the config asks for quantised ones.
+pub fn create(dir: impl AsRef<Path>, seed: u64, dtype: Dtype) -> Result<Model> {
+    let dir = dir.as_ref();
+    let mut model = open(dir, Origin::Checkpoint(dir.to_path_buf()), |architecture, config| {
+        architecture.parameters(config, None)
+    })?;
+    if model.quantization.is_some() {
+        let message = format!("{} asks for quantised weights", model.config.path().display());
+        return Err(Error::Argument { argument: "dir", message });
+    }
+    init::initialise(model.network.as_mut(), &Key::new(seed)?, dtype)?;
+    model.cast(dtype)?;
+    Ok(model)
+}
+
 /// Loads everything but the weights, and these with `weights`.
 fn open(
     dir: &Path,
     origin: Origin,
-    weights: impl FnOnce(&Files, &Architecture) -> Result<Weights>,
+    weights: impl FnOnce(&Architecture, &ConfigFile) -> Result<Weights>,
 ) -> Result<Model> {
     let started = Instant::now();
     check_directory(dir)?;
@@ -118,7 +140,7 @@ fn open(
     let architecture = Architecture::of(&config)?;
     let quantization = config.quantization()?;
     let build = || {
-        let weights = weights(&Files::open(dir)?, architecture)?;
+        let weights = weights(architecture, &config)?;
         architecture.build(&config, weights, quantization.as_ref()).map_err(|error| match error {
             Error::Nn(source) => Error::Weights { path: dir.to_path_buf(), source },
             other => other,

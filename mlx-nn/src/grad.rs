@@ -98,7 +98,7 @@ where
     let layer = RefCell::new(layer.clone());
     let failure: Rc<RefCell<Option<E>>> = Rc::default();
     let failed = Rc::clone(&failure);
-    let run: Rc<dyn Fn(&[Array]) -> mlx_core::Result<Vec<Array>>> = Rc::new(move |inputs: &[Array]| {
+    let run: Rc<Run> = Rc::new(move |inputs: &[Array]| {
         let Some((x, parameters)) = inputs.split_first() else { return Ok(Vec::new()) };
         let parameters = paths.iter().cloned().zip(parameters.iter().cloned()).collect();
         let mut layer = layer.try_borrow_mut().map_err(|_| stopped("it was called by itself"))?;
@@ -124,6 +124,9 @@ where
         }
     }
 }
+
+/// A function as the library differentiates it.
+type Run = dyn Fn(&[Array]) -> mlx_core::Result<Vec<Array>>;
 
 /// A module whose parameters are put back in the end.
 struct Restore<'m, M: Module + ?Sized> {

@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p mlx-train --bench step [-- --recompute] [--quantize] [--steps N]`
 
+#![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
+
 use mlx_core::{QuantMode, Quantization};
 use mlx_models::preset;
 use mlx_train::config::AdapterConfig;

@@ -113,6 +113,8 @@ pub struct TrainConfig {
     /// What is trained.
     #[serde(alias = "fine_tune_type")]
     pub method: Method,
+    /// Whether training begins with new weights, drawn from `seed`, and not with those of the checkpoint; for `full` alone.
+    pub from_scratch: bool,
     /// Everything random follows from it.
     pub seed: u64,
 
@@ -197,6 +199,7 @@ impl Default for TrainConfig {
             data: None,
             output: None,
             method: Method::Lora,
+            from_scratch: false,
             seed: 0,
             layers: None,
             adapter: AdapterConfig::default(),
@@ -244,6 +247,12 @@ impl TrainConfig {
         some("batch_size", self.batch_size)?;
         some("accumulate", self.accumulate)?;
         some("keep", self.keep)?;
+        if self.from_scratch && self.method != Method::Full {
+            return Err(Error::config(
+                "from_scratch",
+                "adapters of weights that nobody trained teach nothing: method is to be full",
+            ));
+        }
         if self.max_length < 2 {
             return Err(Error::config(
                 "max_length",

@@ -61,6 +61,10 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub(crate) resume: bool,
 
+    /// Begin with new weights, drawn from the seed: config.json and the tokenizer are all that is read of the model
+    #[arg(long, conflicts_with = "adapter")]
+    pub(crate) from_scratch: bool,
+
     /// Begin with this adapter instead of a new one
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Option<PathBuf>,

@@ -5,7 +5,8 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use mlx_core::distributed::{Backend, Group};
-use mlx_core::memory;
+use mlx_core::{Dtype, memory};
+use mlx_models::create;
 use mlx_train::checkpoint::Checkpoints;
 use mlx_train::log::{Line, Log, read_log};
 use mlx_train::{End, Trainer, load_data, loss_curve};
@@ -31,7 +32,10 @@ pub(crate) fn run(plan: Train, interrupt: &Interrupt) -> Result<(), Failure> {
         Some(_) => Group::init(Backend::Ring)?,
         None => Group::init_or_alone(Backend::Ring)?,
     };
-    let model = load(&dir, adapter.as_deref())?;
+    let model = match config.from_scratch {
+        true => create(&dir, config.seed, config.dtype()?.unwrap_or(Dtype::Float32))?,
+        false => load(&dir, adapter.as_deref())?,
+    };
     let data = load_data(&config, &model, (group.rank(), group.size()))?;
     let method = config.method;
     let every = config.log_every;
@@ -39,7 +43,7 @@ pub(crate) fn run(plan: Train, interrupt: &Interrupt) -> Result<(), Failure> {
     let resumed = if resume { trainer.resume(&output)? } else { None };
     let first = trainer.is_first();
     if first {
-        report::note(&data.report);
+        report::note(data.report);
         let (trained, all) = trainer.counts();
         report::note(format_args!(
             "training {} of {} parameters ({method:?}) in {} steps{}",

@@ -50,6 +50,7 @@ impl Train {
         config.layers = args.layers.or(config.layers);
         config.data = args.data.or(config.data);
         config.output = args.output.or(config.output);
+        config.from_scratch |= args.from_scratch;
         config.pack |= args.pack;
         config.recompute |= args.recompute;
         config.adapter.rank = args.rank.unwrap_or(config.adapter.rank);
