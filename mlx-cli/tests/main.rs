@@ -19,4 +19,5 @@ mod perplexity;
 mod quantize;
 mod support;
 mod tokenize;
+mod train;
 mod usage;

@@ -27,6 +27,8 @@
 //! assert_eq!(tokenizer.decode(&learnt, false)?, "Grass is green.<|im_end|>");
 //! # Ok(()) }
 //! ```
+#![doc = ""]
+#![doc = include_str!("../../docs/training.md")]
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;

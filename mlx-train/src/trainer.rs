@@ -186,8 +186,11 @@ impl Trainer {
             true => Some(Checkpoints::open(output)?),
             false => None,
         };
-        let mut end = End::Finished;
-        let mut saved = self.progress.step;
+        let stale = |progress: &Progress, patience: u64| patience > 0 && progress.stale >= patience;
+        let mut end = match stale(&self.progress, self.config.patience) {
+            true => End::Stopped,
+            false => End::Finished,
+        };
         if self.progress.step == 0
             && self.config.eval_every > 0
             && let Some(loss) = self.validate()?
@@ -216,20 +219,18 @@ impl Trainer {
                 save |= best;
                 if observer(&Event::Valid { step, loss, best }).is_break() {
                     (end, save) = (End::Interrupted, true);
-                } else if self.config.patience > 0 && self.progress.stale >= self.config.patience {
+                } else if stale(&self.progress, self.config.patience) {
                     (end, save) = (End::Stopped, true);
                 }
             }
             if save && let Some(checkpoints) = &checkpoints {
                 checkpoints.write(&self.checkpoint()?)?;
                 checkpoints.prune(self.config.keep, self.progress.best_step)?;
-                saved = step;
                 if observer(&Event::Saved { step, path: &checkpoints.path(step) }).is_break() {
                     end = End::Interrupted;
                 }
             }
         }
-        debug_assert!(saved <= self.progress.step);
         if end != End::Interrupted
             && let (Some(best), Some(checkpoints)) = (self.progress.best_step, &checkpoints)
             && best != self.progress.step

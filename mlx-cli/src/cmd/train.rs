@@ -28,10 +28,7 @@ pub(crate) fn run(plan: Train, interrupt: &Interrupt) -> Result<(), Failure> {
             output.display()
         )));
     }
-    let group = match std::env::var_os("MLX_HOSTFILE") {
-        Some(_) => Group::init(Backend::Ring)?,
-        None => Group::init_or_alone(Backend::Ring)?,
-    };
+    let group = Group::init_or_alone(Backend::Ring)?;
     let model = match config.from_scratch {
         true => create(&dir, config.seed, config.dtype()?.unwrap_or(Dtype::Float32))?,
         false => load(&dir, adapter.as_deref())?,

@@ -28,7 +28,7 @@ pub use distribution::{
 /// the fields alone.
 ///
 /// # Errors
-/// [`Error::Config`] when `dtype` is not floating.
+/// [`Error::Config`](crate::Error::Config) when `dtype` is not floating.
 pub fn initialise<M: Module + ?Sized>(module: &mut M, key: &Key, dtype: Dtype) -> Result<()> {
     params::cast(module, dtype)?;
     module.visit_mut(&mut ParamPath::new(), &mut Draw { rest: key.clone(), dtype })
