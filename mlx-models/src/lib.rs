@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Gemma 3 and Qwen 3 on Apple's MLX: loading, generation, classification.
+//! Gemma 3 and Qwen 3 on Apple's MLX: loading, generation, classification, quantising, saving.
 //!
 //! ```
 //! # fn main() -> mlx_models::Result<()> {
@@ -20,10 +20,12 @@
 //! | [Gemma 3](gemma3) | `gemma3_text`, `gemma3` (the text half) | sliding windows, two rotary bases, four norms a block |
 //!
 //! Reading order: [`load`] and [`Model`], [`GenerateOptions`] and [`TokenStream`], [`Session`] for conversations,
-//! [`Classification`]; then [`CausalLm`], what a network is, [`qwen3`] and [`gemma3`], which read like their papers,
+//! [`Classification`], [`Perplexity`], [`QuantizeOptions`] and [`SaveOptions`]; then [`CausalLm`], what a network is, [`qwen3`] and [`gemma3`], which read like their papers,
 //! and [`cache`].
 #![doc = ""]
 #![doc = include_str!("../../docs/checkpoints.md")]
+#![doc = ""]
+#![doc = include_str!("../../docs/quantising.md")]
 #![forbid(unsafe_code)]
 
 pub mod adapter;

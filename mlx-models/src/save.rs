@@ -102,7 +102,8 @@ impl Model {
     }
 
     /// As [`save_with`](Self::save_with), but each weight is given up once it is written: those that are still to be
-    /// computed, as after [`dequantized`](Self::dequantized), never take more memory than one file of them.
+    /// computed, as after [`dequantized`](Self::dequantized), never take more memory than one file of them, and what it
+    /// takes to compute one.
     ///
     /// # Errors
     /// As [`save_with`](Self::save_with).

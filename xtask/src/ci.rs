@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use mlx_build::Environment;
 
 use crate::workspace::{Workspace, cargo, output, run};
 use crate::{bindings, pins, sanitizer, tidy};
@@ -58,6 +59,7 @@ pub fn run_all(workspace: &Workspace) -> Result<()> {
     for (name, variable, value) in KERNELS {
         step(name, || test_with(workspace, variable, value))?;
     }
+    step("checkpoints in mlx-lm", || checkpoints_in_mlx_lm(workspace))?;
     step("kernels of the other processor", || foreign_kernels(workspace))?;
     step("documentation", || doc(workspace))?;
     step("packages downstream", || downstream(workspace))?;
@@ -80,6 +82,34 @@ fn test_with(workspace: &Workspace, variable: &str, value: &str) -> Result<()> {
         command.args(["--package", package]);
     }
     run(command.env(variable, value))
+}
+
+/// The tests that compare with mlx-lm, with the mlx-lm that `requirements.txt` pins. Elsewhere they run with whatever
+/// `MLX_PYTHON` has, or not at all.
+fn checkpoints_in_mlx_lm(workspace: &Workspace) -> Result<()> {
+    if workspace.host != "x86_64-unknown-linux-gnu" {
+        eprintln!("left out: the packages are pinned for Linux on x86-64 alone");
+        return Ok(());
+    }
+    let requirements = workspace.root.join("mlx-models/tests/mlx_lm/requirements.txt");
+    let pinned = fs::read_to_string(&requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    let folder = workspace.scratch("mlx-lm");
+    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
+    if !fs::read_to_string(&complete).is_ok_and(|installed| installed == pinned) {
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let base = mlx_build::python(&Environment::from_process())?;
+        run(Command::new(base.path).args(["-m", "venv"]).arg(&folder))?;
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]);
+        run(install.args(["--only-binary=:all:", "--requirement"]).arg(&requirements))?;
+        fs::write(&complete, pinned)?;
+    }
+    let mut command = Command::new(cargo());
+    command.args(["test", "--package", "mlx-models", "--test", "main", "--", "mlx_lm"]);
+    run(command.current_dir(&workspace.root).env("MLX_PYTHON", python))
 }
 
 /// Compiles the kernels for the processor that this machine is not, tests included, where Rust's library for it is

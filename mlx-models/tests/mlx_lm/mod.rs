@@ -2,7 +2,7 @@
 //! mlx-lm as a witness: what it computes from the checkpoints that we write.
 //!
 //! `MLX_PYTHON` names the interpreter, else it is `python3`. Where that has no mlx-lm, there is no witness, and tests say
-//! so on standard error. Other crates include this file with `#[path]`.
+//! so on standard error. `requirements.txt` has the versions that CI installs. Other crates include this file with `#[path]`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub(crate) fn logits(jobs: &[Job<'_>]) -> Option<Vec<Array>> {
             |(i, job)| json!({ "dir": job.dir, "adapter": job.adapter, "ids": job.ids, "output": output(i) }),
         )
         .collect();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mlx-models/tests/mlx_lm.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mlx-models/tests/mlx_lm/logits.py");
     let mut child = Command::new(&python).arg(script).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(json!(list).to_string().as_bytes()).unwrap();
     assert!(child.wait().unwrap().success(), "mlx-lm cannot run the checkpoints");
