@@ -18,11 +18,12 @@
 //! # Ok(()) }
 //! ```
 
+use crate::closure::is_tracing;
 use crate::device::stream;
 use crate::error::{Error, Result};
 use crate::ffi::{Handle, call, sys};
 use crate::ops::node::{axis_of, fits};
-use crate::{Array, Dtype};
+use crate::{Array, Dtype, concatenate};
 
 /// What a transform of N elements is multiplied by.
 ///
@@ -118,6 +119,11 @@ impl Half {
         if self == Self::Input { 2 * (i64::from(dim) - 1) } else { i64::from(dim) }
     }
 
+    /// Whether MLX's derivative of a transform to `n` elements is wrong: it takes every number of real values for an even one.
+    fn is_misjudged(self, n: i32) -> bool {
+        self == Self::Input && n % 2 == 1 && is_tracing()
+    }
+
     /// Whether `n` elements along the last axis can be transformed: both sides are arrays that fit into memory.
     fn check(self, op: &'static str, x: &Array, axes: &[usize], sizes: &[i32]) -> Result<()> {
         let mut shape = x.shape().to_vec();
@@ -189,6 +195,28 @@ fn over(
     Ok((axes, sizes))
 }
 
+/// The inverse of a real transform, by way of all coefficients along the last of `axes`.
+fn unfolded(x: &Array, axes: &[i32], sizes: &[i32], norm: Norm) -> Result<Array> {
+    let (Some((&axis, axes)), Some((&n, sizes))) = (axes.split_last(), sizes.split_last()) else {
+        return Err(Error::argument("irfftn", "axes", "expected at least one"));
+    };
+    let mut half = match axes {
+        [] => x.clone(),
+        _ => ifftn(x, &NdOptions { sizes: Some(sizes), axes: Some(axes), norm })?,
+    };
+    let known = n / 2 + 1;
+    let mut missing = half.shape().to_vec();
+    if let Some(dim) = missing.get_mut(axis_of("irfftn", axis, half.ndim())?)
+        && *dim < known
+    {
+        *dim = known - *dim;
+        half = concatenate(&[&half, &Array::zeros(&missing, half.dtype())?], axis)?;
+    }
+    half = half.slice_axis(axis, 0, known)?;
+    let mirrored = half.slice_axis(axis, 1, known)?.flip(axis)?.conjugate()?;
+    ifft(&concatenate(&[&half, &mirrored], axis)?, &Options { n: None, axis, norm })?.real()
+}
+
 /// Transforms along one axis.
 macro_rules! one {
     ($($(#[$doc:meta])* $name:ident => $f:ident, $half:ident, shape $shape:literal, dtype $dtype:literal;)*) => {$(
@@ -203,6 +231,9 @@ macro_rules! one {
         /// [`Error::Shape`] when the result does not fit in memory.
         pub fn $name(x: &Array, options: &Options) -> Result<Array> {
             let (n, axis) = along(stringify!($name), x, options, Half::$half)?;
+            if Half::$half.is_misjudged(n) {
+                return unfolded(x, &[axis], &[n], options.norm);
+            }
             // SAFETY: op contract.
             unsafe { call!(Array = $f(x.as_raw(), n, axis, options.norm.to_raw(), stream())) }
         }
@@ -222,6 +253,9 @@ macro_rules! several {
         /// each, or fewer than one element is to be transformed, [`Error::Shape`] when the result does not fit in memory.
         pub fn $name(x: &Array, options: &NdOptions<'_>) -> Result<Array> {
             let (axes, sizes) = over(stringify!($name), x, options, Half::$half, $default)?;
+            if sizes.last().is_some_and(|&n| Half::$half.is_misjudged(n)) {
+                return unfolded(x, &axes, &sizes, options.norm);
+            }
             // SAFETY: op contract.
             unsafe {
                 call!(

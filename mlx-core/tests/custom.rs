@@ -342,8 +342,10 @@ fn failure_is_told_by_whatever_waits_first() {
 }
 
 #[test]
-fn error_that_no_stream_made_spoils_nothing() {
+fn error_that_no_stream_made_spoils_only_what_nobody_has_waited_for() {
     let x = values(&[1.0, 2.0]);
+    let known = wrong(Wrong::Not, &x).unwrap();
+    known.eval().unwrap();
     let y = wrong(Wrong::Not, &x).unwrap();
     async_eval([&y]).unwrap();
     let foreign = std::thread::spawn(|| {
@@ -359,7 +361,10 @@ fn error_that_no_stream_made_spoils_nothing() {
     .join()
     .unwrap();
     assert!(foreign.0.eval().is_err());
-    assert_eq!(y.to_vec::<f32>().unwrap(), [1.0, 2.0]);
+    // For all that can be known, it was this that failed.
+    assert!(y.to_vec::<f32>().is_err());
+    assert_eq!(known.to_vec::<f32>().unwrap(), [1.0, 2.0]);
+    assert_eq!(wrong(Wrong::Not, &known).unwrap().to_vec::<f32>().unwrap(), [1.0, 2.0]);
 }
 
 #[test]

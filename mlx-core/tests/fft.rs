@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Fourier transforms beside the golden cases: refusals, and sizes that overflow.
 
-use mlx_core::{Array, Dtype, Error, fft};
+use mlx_core::{Array, Dtype, Error, fft, transform};
 
 #[test]
 fn axes_and_lengths_out_of_range_are_refused() {
@@ -76,4 +76,34 @@ fn empty_and_scalar_arrays_are_transformed_or_refused() {
     assert!(fft::fftn(&scalar, &fft::NdOptions::default()).is_err());
     assert_eq!(fft::fftshift(&scalar, None).unwrap().item::<f32>().unwrap(), 1.0);
     assert_eq!(fft::fftshift(&empty, None).unwrap().shape(), [0, 4]);
+}
+
+#[test]
+fn inverses_to_an_odd_number_of_real_values_have_derivatives() {
+    let values: Vec<f32> = (0..24u8).map(|i| f32::from(i * 7 % 11) - 5.0).collect();
+    let half = Array::from_slice(&values, &[2, 3, 4]).unwrap();
+    let half = (&half + &fft::fft(&half, &fft::Options::default()).unwrap()).unwrap();
+    for n in [1, 3, 5, 6, 7, 9] {
+        let inverse = |x: &Array| {
+            let planes = fft::NdOptions { sizes: Some(&[3, n]), axes: Some(&[0, 1]), ..Default::default() };
+            let rows = fft::Options { n: Some(n), norm: fft::Norm::Ortho, ..Default::default() };
+            Ok(vec![fft::irfft(x, &rows)?, fft::irfftn(x, &planes)?])
+        };
+        let wanted = inverse(&half).unwrap();
+        // A linear function is its own derivative.
+        let direction = [half.clone()];
+        let (found, pushed) = transform::jvp(|x: &[Array]| inverse(&x[0]), &direction, &direction).unwrap();
+        for (wanted, found) in wanted.iter().zip(&found).chain(wanted.iter().zip(&pushed)) {
+            assert_eq!((found.shape(), found.dtype()), (wanted.shape(), Dtype::Float32), "{n}");
+            assert!(found.allclose(wanted, 1e-4, 1e-4, false).unwrap().item::<bool>().unwrap(), "{n}");
+        }
+        // And ⟨y, A x⟩ = ⟨Aᵀ y, x⟩, over real and imaginary parts.
+        let (_, pulled) = transform::vjp(|x: &[Array]| inverse(&x[0]), &direction, &wanted).unwrap();
+        let dot = |a: &Array, b: &Array| (a * b).unwrap().sum_all().unwrap().item::<f32>().unwrap();
+        let left: f32 = wanted.iter().map(|y| dot(y, y)).sum();
+        let parts = [Array::real, Array::imag];
+        let right: f32 =
+            parts.iter().map(|part| dot(&part(&pulled[0]).unwrap(), &part(&half).unwrap())).sum();
+        assert!((left - right).abs() < 1e-3 * left, "{n}: {left} and {right}");
+    }
 }

@@ -6,16 +6,14 @@
 // that were computed from them, so a second read gives what happens to lie in their buffers.
 //
 // All arrays that one asynchronous evaluation computes on one stream share an event, until somebody has waited for
-// them. This file keeps the events of the thread's work that nobody has waited for yet. When a wait fails, all of these
-// are spoilt, and what carries a spoilt event is refused from then on. That is more than failed, if work was submitted
+// them. This file keeps the events of the thread's work that nobody has waited for yet. When a wait or a start fails, all of
+// these are spoilt, and what carries a spoilt event is refused from then on. That is more than failed, if work was submitted
 // several times without a wait between; it is never less.
 
 #include "checked.h"
 #include "checked.hpp"
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <cstdlib>
 #include <exception>
 #include <future>
@@ -23,7 +21,6 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -54,15 +51,6 @@ struct Spoilt {
   std::shared_ptr<const std::string> why;
 };
 
-// How often work of a stream failed, by the stream's number; those that share a place are told apart too little, which
-// spoils more than failed and never less.
-constexpr size_t PLACES = 1024;
-std::array<std::atomic<uint32_t>, PLACES> failures{};
-
-size_t place_of(int stream) {
-  return static_cast<size_t>(stream) % PLACES;
-}
-
 // This thread is being taken down: what is kept for it is gone, and its streams may be another thread's by now. Has no
 // destructor, so it can be asked to the end.
 thread_local bool ended = false;
@@ -70,7 +58,6 @@ thread_local bool ended = false;
 struct Ledger {
   std::vector<Event> pending;
   std::vector<Spoilt> spoilt;
-  std::unordered_map<size_t, uint32_t> failures_seen;
 
   ~Ledger() {
     ended = true;
@@ -136,21 +123,20 @@ void forget_lost_tasks() {
   }
 }
 
-// A call failed. `waited` says that it was for work that had been given to a stream, and not before.
-void settle(const std::vector<array>& outputs, bool waited, const char* what) {
+// A call failed, for work that it was given or for any that was given before: a stream tells what failed to whoever comes
+// next, and one text hides another. So all is spoilt that nobody has waited for.
+void settle(const std::vector<array>& outputs, const char* what) {
+  for (auto& out : outputs) {
+    if (is_started(out)) {
+      record(out.event());
+    }
+  }
   std::vector<Stream> streams;
   auto add = [&](const Stream& s) {
     if (s.device == Device::cpu && std::find(streams.begin(), streams.end(), s) == streams.end()) {
       streams.push_back(s);
     }
   };
-  if (waited) {
-    for (auto& out : outputs) {
-      if (is_started(out)) {
-        record(out.event());
-      }
-    }
-  }
   for (auto& event : ledger.pending) {
     add(event.stream());
   }
@@ -163,17 +149,6 @@ void settle(const std::vector<array>& outputs, bool waited, const char* what) {
     drain(s);
   }
   forget_lost_tasks();
-  bool failed = waited;
-  for (auto& s : streams) {
-    const auto place = place_of(s.index);
-    const auto now = failures[place].load();
-    auto& seen = ledger.failures_seen[place];
-    failed = failed || now != seen;
-    seen = now;
-  }
-  if (!failed) {
-    return;
-  }
   auto why = std::make_shared<const std::string>(what);
   for (auto& event : ledger.pending) {
     ledger.spoilt.push_back({std::move(event), why});
@@ -227,7 +202,7 @@ void start(const std::vector<array>& arrays) {
   try {
     async_eval(arrays);
   } catch (const std::exception& e) {
-    settle(arrays, false, e.what());
+    settle(arrays, e.what());
     throw;
   }
   for (auto& a : arrays) {
@@ -240,7 +215,7 @@ void wait(array& a) {
   try {
     a.wait();
   } catch (const std::exception& e) {
-    settle({a}, true, e.what());
+    settle({a}, e.what());
     throw;
   }
   acknowledge(event);
@@ -318,10 +293,6 @@ void checked::started(const array& out) {
   record(out.event());
 }
 
-void checked::failed(int stream) {
-  failures[place_of(stream)]++;
-}
-
 // Streams for threads that come and go.
 //
 // A stream of the processor gets a thread of the operating system with the first work that it is given, and keeps it as
@@ -373,7 +344,6 @@ std::pair<Stream, bool> borrow() {
     // The thread that had it may have left work behind, and failures.
     drain(s);
     forget_lost_tasks();
-    ledger.failures_seen[place_of(s.index)] = failures[place_of(s.index)].load();
     return {s, true};
   }
   if (!all.fresh.empty()) {
@@ -464,7 +434,7 @@ extern "C" int mlx_checked_array_is_available(bool* res, const mlx_array arr) {
     try {
       *res = a.is_available();
     } catch (const std::exception& e) {
-      settle({a}, true, e.what());
+      settle({a}, e.what());
       throw;
     }
     if (*res) {
@@ -480,7 +450,7 @@ extern "C" int mlx_checked_synchronize(const mlx_stream s) {
     try {
       synchronize(stream);
     } catch (const std::exception& e) {
-      settle({}, true, e.what());
+      settle({}, e.what());
       throw;
     }
     auto& pending = ledger.pending;

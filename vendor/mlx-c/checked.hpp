@@ -10,7 +10,4 @@ namespace checked {
 // On the thread that evaluates: work for `out` was given to a stream.
 void started(const mlx::core::array& out);
 
-// On any thread: such work failed, on the stream with this number.
-void failed(int stream);
-
 } // namespace checked

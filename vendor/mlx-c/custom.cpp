@@ -81,13 +81,12 @@ struct Task {
   std::shared_ptr<State> state;
   uint32_t inputs;
   uint32_t outputs;
-  int stream;
 
   mlx_custom_view* views() {
     return reinterpret_cast<mlx_custom_view*>(this + 1);
   }
 
-  static Task* make(std::shared_ptr<State> state, int stream, const std::vector<array>& inputs, std::vector<array>& outputs) {
+  static Task* make(std::shared_ptr<State> state, const std::vector<array>& inputs, std::vector<array>& outputs) {
     size_t axes = 0;
     for (auto& a : inputs) {
       axes += a.ndim();
@@ -100,7 +99,7 @@ struct Task {
     const size_t bytes =
         sizeof(Task) + count * sizeof(mlx_custom_view) + axes * (sizeof(int64_t) + sizeof(int32_t));
     auto* task = new (::operator new(bytes)) Task{
-        std::move(state), static_cast<uint32_t>(inputs.size()), static_cast<uint32_t>(outputs.size()), stream};
+        std::move(state), static_cast<uint32_t>(inputs.size()), static_cast<uint32_t>(outputs.size())};
     auto* view = task->views();
     auto* strides = reinterpret_cast<int64_t*>(view + count);
     auto* shape = reinterpret_cast<int32_t*>(strides + axes);
@@ -133,7 +132,6 @@ struct Task {
     std::string message;
     const auto& s = *state;
     if (s.table->eval(s.state, views(), inputs, views() + inputs, outputs, &message) != 0) {
-      checked::failed(stream);
       throw std::runtime_error(message.empty() ? std::string(s.name) + " failed" : message);
     }
   }
@@ -159,7 +157,7 @@ class Custom : public Primitive {
     for (size_t i = 0; i < outputs.size(); i++) {
       place(outputs[i], layouts_[i], inputs);
     }
-    std::unique_ptr<Task, Destroy> task(Task::make(state_, stream().index, inputs, outputs));
+    std::unique_ptr<Task, Destroy> task(Task::make(state_, inputs, outputs));
     // Refuses a stream of another thread, before there is a task that nothing holds the buffers for.
     cpu::get_command_encoder(stream());
     // The encoder's `dispatch` may throw after it has given the task away; this gives it away or throws. What it counts
