@@ -136,7 +136,8 @@ fn request(folder: &Path) -> Request {
     request.env.step.extend(HELPER.map(Into::into));
     (request.env.cxx, request.env.python, request.env.mlx_prefix) = (None, None, None);
     (request.env.mlx_dir, request.env.mlx_c_source_dir) = (None, None);
-    let hashes = folder.join("hashes");
+    // One for each process: another may be reading its own while this one writes.
+    let hashes = folder.join(format!("hashes-{}", std::process::id()));
     fs::create_dir_all(&hashes).unwrap();
     let wheels = FILES.map(|(file, text)| {
         let path = hashes.join(file);
